@@ -1,0 +1,259 @@
+"""The command line: everything the course does outside a notebook."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from mlops_course.errors import CourseError, ParameterError
+from mlops_course.events import (
+    AlertRaised,
+    Event,
+    Promoted,
+    Rejected,
+    Retrained,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    WeekScored,
+)
+from mlops_course.workspace import (
+    HOME_VARIABLE,
+    Workspace,
+    default_home,
+    open_workspace,
+    reset_workspace,
+)
+
+FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and not options.passes_on:
+        _parser().error(f"unrecognised: {' '.join(rest)}; see mlops-course {options.command} -h")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    if options.workspace:
+        os.environ[HOME_VARIABLE] = str(Path(options.workspace).expanduser().resolve())
+    try:
+        return int(options.run(options, rest))
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, ParameterError) else 1
+    except KeyboardInterrupt:
+        print("Interrupted; what was finished is kept.", file=sys.stderr)
+        return 130
+
+
+def summarise(events: Iterable[Event]) -> dict[str, Any]:
+    """Fold a run's events into one plain record, the object that ``simulate --json`` prints."""
+    record: dict[str, Any] = {"weeks": [], "alerts": [], "promotions": [], "stages": {}}
+    for event in events:
+        match event:
+            case RunStarted(scenario, _, seed, threshold):
+                record = {"scenario": scenario, "seed": seed, "threshold": threshold} | record
+            case WeekScored():
+                names = ("week", "rows", "accuracy", "model_version", "drifted", "alert")
+                week = {name: getattr(event, name) for name in names}
+                record["weeks"].append(week | {"drifted": list(event.drifted)})
+                if isnan(event.accuracy):
+                    record["weeks"][-1]["accuracy"] = None
+            case AlertRaised():
+                record["alerts"].append(asdict(event))
+            case Promoted(week, before, after, reason, run_id):
+                moved = {"week": week, "from": before, "to": after}
+                record["promotions"].append({**moved, "reason": reason, "run_id": run_id})
+            case StageFinished() | StageFailed():
+                spent = record["stages"].get(event.stage, 0.0)
+                record["stages"][event.stage] = spent + event.seconds
+                if isinstance(event, StageFailed):
+                    record["failed"] = {"stage": event.stage, "message": event.message}
+            case RunFinished(seconds):
+                record["total_seconds"] = seconds
+    return record
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("mlops-course", description="A hands-on MLOps course.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str, passes_on: bool = False) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run, passes_on=passes_on)
+        sub.add_argument("--workspace", metavar="PATH", help="the workspace folder to use")
+        return sub
+
+    command("lab", _lab, "Open the course in JupyterLab; further options go to JupyterLab.", True)
+    command("test", _test, "Check everything; further options go to pytest.", True)
+    command("bench", _bench, "Measure the course's figures on this machine.")
+    command("doctor", _doctor, "Look at versions, memory, disk, ports and store.")
+    _simulate_options(command("simulate", _simulate, "Run the pipeline without a notebook."))
+    notebooks = command("notebooks", _notebooks, "Execute the notebooks, or check their outputs.")
+    mode = notebooks.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--execute", action="store_true", help="run them and store the outputs")
+    mode.add_argument("--check", action="store_true", help="compare stored outputs with a run")
+    notebooks.add_argument("numbers", nargs="*", metavar="NN", help="lesson numbers; default all")
+    reset = command("reset", _reset, "Delete the workspace's runs, models and files.")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _simulate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scenario", default="good", metavar="NAME", help="what to run")
+    parser.add_argument("--weeks", type=int, metavar="N", help="weeks of production")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the rows")
+    parser.add_argument("--retrain", default="auto", metavar="auto|never")
+    parser.add_argument("--threshold", type=float, default=0.90, metavar="X")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
+
+
+def _simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from mlops_course.scenarios import SCENARIOS, RunConfig
+
+    if options.list:
+        for scenario in SCENARIOS.values():
+            print(f"{scenario.name:<14} {scenario.title}. {scenario.story}")
+        return 0
+    config = RunConfig(
+        options.scenario, options.weeks, options.seed, options.threshold, options.retrain
+    )
+    workspace = open_workspace()
+    _end_on_sigterm()
+
+    from mlops_course.pipeline import run_pipeline
+
+    record = summarise(_narrated(run_pipeline(config, workspace)))
+    if options.json:
+        print(json.dumps(record, allow_nan=False))
+    elif "total_seconds" in record:
+        accuracies = [week["accuracy"] for week in record["weeks"]]
+        print(f"{len(accuracies)} weeks, {len(record['alerts'])} alerts, ", end="")
+        print(f"{len(record['promotions'])} promotions, {record['total_seconds']:.1f} s.")
+    return 1 if "failed" in record else 0
+
+
+def _narrated(events: Iterator[Event]) -> Iterator[Event]:
+    """Pass events on, and tell each of them on stderr."""
+    for event in events:
+        if line := _line(event):
+            print(line, file=sys.stderr, flush=True)
+        yield event
+
+
+def _line(event: Event) -> str:
+    match event:
+        case RunStarted():
+            return f"{event.title}: {event.weeks} weeks, seed {event.seed}."
+        case StageFinished():
+            return f"{event.stage:<9} {event.seconds:5.2f} s  {event.headline}"
+        case StageFailed():
+            return f"{event.stage:<9} {event.seconds:5.2f} s  FAILED  {event.message}"
+        case WeekScored():
+            moved = f"  moved: {', '.join(event.drifted[:4])}" if event.drifted else ""
+            version = f"version {event.model_version}"
+            return f"week {event.week}  accuracy {event.accuracy:.3f}  {version}{moved}"
+        case AlertRaised():
+            return f"ALERT     {event.message}"
+        case Retrained():
+            return f"retrained on {event.rows:,} flights of {' and '.join(event.weeks)}"
+        case Promoted():
+            return f"promoted  version {event.to_version}. {event.reason}"
+        case Rejected():
+            return f"rejected  {event.reason}"
+        case _:
+            return ""
+
+
+def _end_on_sigterm() -> None:
+    """Let a terminated run close its MLflow run and its service, as an interrupted one does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):
+        signal.signal(signal.SIGTERM, interrupt)
+
+
+def _lab(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    from jupyterlab.labapp import main as start_lab
+
+    clone = _clone("lab", FIRST_NOTEBOOK)
+    arguments = [
+        f"--ServerApp.root_dir={clone}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=",
+        "--ServerApp.ip=127.0.0.1",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")
+    start_lab([*arguments, *rest])
+    return 0
+
+
+def _test(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    clone = _clone("test", "tests")
+    return subprocess.call([sys.executable, "-m", "pytest", *rest], cwd=clone)
+
+
+def _bench(options: argparse.Namespace, _: Sequence[str]) -> int:
+    script = _clone("bench", "tests/bench.py") / "tests" / "bench.py"
+    return subprocess.call([sys.executable, str(script)])
+
+
+def _notebooks(options: argparse.Namespace, _: Sequence[str]) -> int:
+    script = _clone("notebooks", "tests/tools/executor.py") / "tests" / "tools" / "executor.py"
+    mode = "--execute" if options.execute else "--check"
+    return subprocess.call([sys.executable, str(script), mode, *options.numbers])
+
+
+def _doctor(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from mlops_course.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok  ' if finding.fine else 'FIX '}{finding.name:<10} {finding.seen}")
+        if not finding.fine:
+            print(f"    {finding.advice}")
+    return 0 if all(finding.fine for finding in findings) else 1
+
+
+def _reset(options: argparse.Namespace, _: Sequence[str]) -> int:
+    workspace = Workspace(default_home())
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ParameterError(
+                f"Nothing was deleted in {workspace.root}.",
+                "Deleting runs and models takes a confirmation.",
+                "Say `mlops-course reset --yes`.",
+            )
+        answer = input(f"Delete all runs and models in {workspace.root}? Type yes: ")
+        if answer.strip().lower() != "yes":
+            print("Nothing was deleted.")
+            return 0
+    reset_workspace(workspace)
+    print(f"{workspace.root} is empty.")
+    return 0
+
+
+def _clone(command: str, needed: str) -> Path:
+    """Return the clone's folder, which holds what an installed package does not."""
+    clone = Path(__file__).resolve().parents[1]
+    if not (clone / needed).exists():
+        raise CourseError(
+            f"`mlops-course {command}` does not find {needed}.",
+            "It works inside a clone of the course.",
+            "Clone the repository and run `python3 course.py` there.",
+        )
+    return clone

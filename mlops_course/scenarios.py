@@ -1,0 +1,126 @@
+"""What can be run: stretches of production, each with what strikes it, and a run's settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from mlops_course.errors import ParameterError
+from mlops_course.incidents import INCIDENTS, Incident
+from mlops_course.monitoring import AccuracyRule
+
+STRIKES_IN_WEEK = 4
+_AUTUMN, _SPRING = date(2013, 9, 2), date(2013, 4, 1)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A stretch of production.
+
+    Attributes
+    ----------
+    name, title
+        Its key, and its name for people.
+    first
+        The Monday on which production starts.
+    most_weeks, default_weeks
+        Weeks that the data has from there, and weeks run unless told otherwise.
+    incident
+        What strikes in week 4, and stays.
+    """
+
+    name: str
+    title: str
+    first: date
+    most_weeks: int
+    default_weeks: int
+    incident: Incident
+
+    @property
+    def story(self) -> str:
+        """What happens in the world."""
+        return self.incident.story
+
+    @property
+    def response(self) -> str:
+        """What a good engineer does about it."""
+        return self.incident.response
+
+    def strikes(self, week: int) -> bool:
+        """Return whether the incident is active in production week ``week``, counted from 1."""
+        return self.incident.name != "none" and week >= STRIKES_IN_WEEK
+
+
+def _catalogue() -> dict[str, Scenario]:
+    named = [("good", "Good data", INCIDENTS["none"]), ("drift", "Data drift", INCIDENTS["clock"])]
+    named += [(name, incident.title, incident) for name, incident in INCIDENTS.items()]
+    found = {name: Scenario(name, title, _AUTUMN, 17, 8, what) for name, title, what in named}
+    year = Scenario("real-year", "The real year, from April", _SPRING, 39, 39, INCIDENTS["none"])
+    return {**found, year.name: year}
+
+
+SCENARIOS: Mapping[str, Scenario] = _catalogue()
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of one run.
+
+    Attributes
+    ----------
+    scenario
+        A key of `SCENARIOS`.
+    weeks
+        Weeks of production; None takes the scenario's own number.
+    seed
+        Draws the training rows and every week's rows.
+    threshold
+        Accuracy below which the alert fires, from 0.5 to 0.999.
+    retrain
+        ``auto`` to retrain when an alert persists, ``never`` to watch only.
+
+    Raises
+    ------
+    ParameterError
+        If a value is out of range.
+    """
+
+    scenario: str = "good"
+    weeks: int | None = None
+    seed: int = 0
+    threshold: float = 0.90
+    retrain: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.scenario not in SCENARIOS:
+            raise ParameterError(
+                f"There is no scenario {self.scenario!r}.",
+                f"Known scenarios: {', '.join(SCENARIOS)}.",
+                "Choose one of them.",
+            )
+        most = SCENARIOS[self.scenario].most_weeks
+        if self.weeks is not None and not _is_whole(self.weeks, 1, most):
+            raise ParameterError(
+                f"The number of weeks is {self.weeks!r}.",
+                f"Scenario {self.scenario!r} has 1 to {most} weeks.",
+                "Choose a whole number in that range.",
+            )
+        if not _is_whole(self.seed, 0, 2**32 - 1):
+            raise ParameterError(
+                f"The seed is {self.seed!r}.",
+                "It is a whole number from 0 to 4294967295.",
+                "Choose one in that range.",
+            )
+        if self.retrain not in ("auto", "never"):
+            raise ParameterError(
+                f"retrain is {self.retrain!r}.", "It is 'auto' or 'never'.", "Choose one of them."
+            )
+        AccuracyRule(self.threshold)
+
+    @property
+    def planned_weeks(self) -> int:
+        """The number of weeks that the run will take."""
+        return self.weeks or SCENARIOS[self.scenario].default_weeks
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,274 @@
+"""The scoring service as its owner sees it: start, load a version, score, stop.
+
+`Service` owns one child process that runs `scorer`. The child listens on a loopback port
+that the system chooses, and ends when its owner closes it or dies, whatever the manner.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pandas as pd
+
+from mlops_course.errors import ServiceError
+from mlops_course.features import CATEGORICAL, FEATURES
+
+START_SECONDS = 60.0
+REQUEST_SECONDS = 30.0
+ROWS_PER_REQUEST = 1_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the service answered to a batch of rows.
+
+    Attributes
+    ----------
+    probability
+        Probability of late, shape (rows,); NaN where a request failed.
+    version
+        The model version that answered.
+    latency_ms
+        Milliseconds each request took, shape (requests,).
+    errors
+        Requests that the service refused.
+    """
+
+    probability: np.ndarray
+    version: str
+    latency_ms: np.ndarray
+    errors: int
+
+
+class Service:
+    """A scoring service in a process of its own.
+
+    Use it as a context manager, or call `start` and `close`. A service that died is started
+    anew by the next `start`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[dict[str, str] | None] = queue.Queue()
+        self._client: httpx.Client | None = None
+        self.url = ""
+        self.version = ""
+
+    def __enter__(self) -> "Service":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the process runs."""
+        return self._process.pid if self._process is not None and self.alive else None
+
+    def start(self) -> None:
+        """Start the process if it does not run, and wait until it listens.
+
+        Raises
+        ------
+        ServiceError
+            If it ends or says nothing within a minute.
+        """
+        with self._lock:
+            if self.alive:
+                return
+            self.close()
+            self._spawn()
+            try:
+                self.url = self._answer(START_SECONDS)["url"]
+            except BaseException:
+                self.close()
+                raise
+            self._client = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
+
+    def load(self, path: Path, version: str) -> None:
+        """Serve the MLflow model in the folder ``path`` from the next request on.
+
+        Raises
+        ------
+        ServiceError
+            If the model cannot be read; the version served before stays.
+        """
+        with self._lock:
+            self.start()
+            process = self._process
+            assert process is not None and process.stdin is not None
+            try:
+                process.stdin.write(json.dumps({"path": str(path), "version": version}) + "\n")
+                process.stdin.flush()
+            except OSError as error:
+                raise self._died() from error
+            answer = self._answer(START_SECONDS)
+            if "loaded" not in answer:
+                raise ServiceError(
+                    f"The service could not load version {version}: {answer.get('failed')}.",
+                    f"It needs an MLflow model with a skops file in {path}.",
+                    "Register the model again; the version served before stays in place.",
+                )
+            self.version = version
+            self._wait_until_ready()
+
+    def ping(self) -> bool:
+        """Return whether the service answers and has a model."""
+        if self._client is None:
+            return False
+        try:
+            return self._client.get("/ping").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def score(self, rows: pd.DataFrame, batch: int = ROWS_PER_REQUEST) -> Scores:
+        """Send rows as real requests of ``batch`` rows each, and return the answers in order.
+
+        Raises
+        ------
+        ServiceError
+            If the service does not answer at all. A request it refuses is counted instead.
+        """
+        parts: list[np.ndarray] = []
+        latency: list[float] = []
+        errors, version = 0, self.version
+        for start in range(0, len(rows), batch):
+            piece = rows.iloc[start : start + batch]
+            begun = time.perf_counter()
+            response = self._post(request_body(piece))
+            latency.append(1000 * (time.perf_counter() - begun))
+            if response.status_code == 200:
+                answer = orjson.loads(response.content)
+                parts.append(np.array(answer["predictions"], dtype="float64"))
+                version = answer["model_version"]
+            else:
+                parts.append(np.full(len(piece), np.nan))
+                errors += 1
+        probability = np.concatenate(parts) if parts else np.empty(0)
+        return Scores(probability, version, np.array(latency), errors)
+
+    def close(self) -> None:
+        """Stop the process; harmless when it does not run."""
+        with self._lock:
+            process, self._process = self._process, None
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+            if process is None:
+                return
+            with suppress(OSError):
+                if process.stdin is not None:
+                    process.stdin.close()
+            try:
+                process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=5)
+
+    def _spawn(self) -> None:
+        # A session of its own keeps "Interrupt Kernel" away from the service.
+        options: dict[str, Any]
+        if sys.platform == "win32":
+            options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        else:
+            options = {"start_new_session": True}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mlops_course.scorer"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                **options,
+            )
+        except OSError as error:
+            raise ServiceError(
+                f"The scoring service could not be started ({error.strerror}).",
+                "It runs as a second Python process.",
+                "Close other notebooks to free memory, then run again.",
+            ) from error
+        answers: queue.Queue[dict[str, str] | None] = queue.Queue()
+        threading.Thread(target=_listen, args=(process, answers), daemon=True).start()
+        self._process, self._answers, self.version = process, answers, ""
+
+    def _answer(self, seconds: float) -> dict[str, str]:
+        try:
+            answer = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            answer = None
+        if answer is None:
+            raise self._died()
+        return answer
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ping():
+            if not self.alive or time.monotonic() > deadline:
+                raise self._died()
+            time.sleep(0.02)
+
+    def _post(self, body: bytes) -> httpx.Response:
+        if self._client is None or not self.alive:
+            raise self._died()
+        try:
+            return self._client.post(
+                "/invocations", content=body, headers={"content-type": "application/json"}
+            )
+        except httpx.HTTPError as error:
+            raise self._died() from error
+
+    def _died(self) -> ServiceError:
+        state = "does not answer" if self.alive else "is not running"
+        return ServiceError(
+            f"The scoring service {state}.",
+            "Production traffic goes through it.",
+            "Run again: a new one is started by itself.",
+        )
+
+
+def request_body(rows: pd.DataFrame) -> bytes:
+    """Return rows as MLflow's ``dataframe_split``; missing numbers become null."""
+    columns = [
+        rows[name].astype(str).tolist() if name in CATEGORICAL else rows[name].tolist()
+        for name in FEATURES
+    ]
+    data = list(zip(*columns, strict=True))
+    return orjson.dumps({"dataframe_split": {"columns": FEATURES, "data": data}})
+
+
+def _listen(
+    process: "subprocess.Popen[str]", answers: "queue.Queue[dict[str, str] | None]"
+) -> None:
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            with suppress(json.JSONDecodeError):
+                answers.put(json.loads(line))
+    answers.put(None)

@@ -1,0 +1,80 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_course.errors import ParameterError
+from mlops_course.features import CATEGORICAL, FEATURES, NUMERIC, encode, vocabulary_of
+from mlops_course.flights import draw, fingerprint, labelled, load_flights, weeks
+
+
+@pytest.fixture(scope="module")
+def year(shared_workspace):
+    return load_flights(shared_workspace)
+
+
+def test_load_when_whole_year_then_holds_the_flights_that_pushed_back(year):
+    assert len(year) == 328_521
+    assert len(labelled(year)) == 327_346
+    assert labelled(year)["late"].mean() == pytest.approx(0.237, abs=5e-4)
+    assert year["dep_delay"].notna().all()
+    assert {str(year[name].dtype) for name in NUMERIC} == {"float64"}
+    assert {str(year[name].dtype) for name in CATEGORICAL} == {"category"}
+
+
+def test_load_when_flight_is_known_then_joins_the_weather_of_its_airport_and_hour(shared_workspace):
+    flights = load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 1), extra=["flight"])
+    first = flights[flights["flight"] == 1545].iloc[0]
+    assert (first["carrier"], first["origin"], first["dest"]) == ("UA", "EWR", "IAH")
+    assert first["temp"] == pytest.approx(39.02) and first["dep_delay"] == 2
+
+
+def test_load_when_period_lies_outside_2013_then_says_what_there_is(shared_workspace):
+    with pytest.raises(ParameterError, match="2013-01-01 to 2013-12-31"):
+        load_flights(shared_workspace, date(2014, 1, 1), date(2014, 2, 1))
+    with pytest.raises(ParameterError, match="first day first"):
+        load_flights(shared_workspace, date(2013, 2, 1), date(2013, 1, 1))
+
+
+def test_weeks_when_asked_from_a_monday_then_are_seven_whole_days_each(year):
+    found = list(weeks(year, date(2013, 9, 2), 3))
+    assert [week.monday for week in found] == [date(2013, 9, day) for day in (2, 9, 16)]
+    assert [week.flights["date"].nunique() for week in found] == [7, 7, 7]
+    assert found[0].flights["date"].min() == pd.Timestamp("2013-09-02")
+
+
+def test_draw_when_seed_or_stream_differs_then_other_rows_come_in_another_order(year):
+    january = year[year["date"] < "2013-02-01"]
+    same, other = draw(january, 0), draw(january, 1)
+    assert draw(january, 0).index.equals(same.index)
+    assert len(other) == len(january)
+    share = len(np.intersect1d(same.index.unique(), other.index.unique())) / len(january)
+    assert 0.3 < share < 0.5
+    assert not draw(january, 0, stream=1).index.equals(same.index)
+
+
+def test_fingerprint_when_a_value_a_name_or_the_order_changes_then_changes(year):
+    rows = year.iloc[:1_000]
+    known = fingerprint(rows)
+    assert fingerprint(rows.copy()) == known
+    assert fingerprint(rows.iloc[::-1]) != known
+    assert fingerprint(rows.rename(columns={"temp": "warmth"})) != known
+    changed = rows.copy()
+    changed.loc[changed.index[5], "dep_delay"] += 1
+    assert fingerprint(changed) != known
+
+
+def test_encode_when_frame_or_plain_lists_then_same_matrix(year):
+    rows = year.iloc[:500]
+    words = vocabulary_of(rows)
+    plain = {name: rows[name].tolist() for name in FEATURES}
+    matrix = encode(rows, words)
+    assert matrix.shape == (500, 14) and matrix.dtype == np.float64
+    np.testing.assert_array_equal(matrix, encode(plain, words))
+    assert matrix[0, FEATURES.index("origin")] == words["origin"].index(rows["origin"].iloc[0])
+
+
+def test_encode_when_category_is_unknown_then_becomes_missing(year):
+    rows = {name: year[name].iloc[:1].tolist() for name in FEATURES} | {"dest": ["XXX"]}
+    assert np.isnan(encode(rows, vocabulary_of(year))[0, FEATURES.index("dest")])
