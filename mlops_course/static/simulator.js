@@ -1,0 +1,168 @@
+// Puts the kernel's texts in their places and keeps what belongs to the page: which stage is
+// open, what has the focus, which notes are unfolded, and data moving along the arrows.
+
+const PARTS = ["status", "spoken", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief"];
+const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow"]);
+const FLOW_MS = 1100;
+
+const FRAME = `
+  <p class="mls-status" data-slot="status"></p>
+  <div class="mls-spoken" role="status" aria-live="polite" data-slot="spoken"></div>
+  <div class="mls-stale" data-slot="stale"></div>
+  <section aria-label="Stages of the pipeline" data-slot="strip"></section>
+  <section class="mls-detail" aria-label="The chosen stage"></section>
+  <section class="mls-monitor" aria-label="Production Monitoring">
+    <h3>Production Monitoring</h3>
+    <dl class="mls-tiles" data-slot="tiles"></dl>
+    <div class="mls-columns mls-wide-left">
+      <div data-slot="chart"></div>
+      <div data-slot="inputs"></div>
+    </div>
+    <div data-slot="log"></div>
+    <div class="mls-debrief" data-slot="debrief"></div>
+  </section>`;
+
+let made = 0;
+
+// Change the old element's children into the new one's, touching only what differs.
+function morph(old, fresh) {
+  const keyed = new Map();
+  for (const child of old.children) {
+    if (child.dataset.key) keyed.set(child.dataset.key, child);
+  }
+  let place = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    const twin = keyed.get(wanted.dataset?.key);
+    if (twin && twin !== place) old.insertBefore(twin, place);
+    const present = twin ?? place;
+    if (present && (twin || alike(present, wanted))) {
+      place = present.nextSibling;
+      patch(present, wanted);
+    } else {
+      old.insertBefore(wanted, place);
+    }
+  }
+  while (place) {
+    const rest = place.nextSibling;
+    place.remove();
+    place = rest;
+  }
+}
+
+function alike(one, other) {
+  return one.nodeName === other.nodeName && one.dataset?.key === other.dataset?.key;
+}
+
+function patch(old, wanted) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== wanted.nodeValue) old.nodeValue = wanted.nodeValue;
+    return;
+  }
+  if (old.isEqualNode(wanted)) return;
+  for (const { name } of [...old.attributes]) {
+    if (!KEPT.has(name) && !wanted.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of wanted.attributes) {
+    if (!KEPT.has(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  morph(old, wanted);
+}
+
+function fill(slot, html) {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html;
+  morph(slot, fresh.content);
+}
+
+function render({ model, el }) {
+  const root = document.createElement("div");
+  root.className = "mls";
+  root.innerHTML = FRAME;
+  el.append(root);
+  const slot = (name) => root.querySelector(`[data-slot="${name}"]`);
+  const detail = root.querySelector(".mls-detail");
+  const number = ++made;
+  const seen = new Map();
+
+  for (const [stage, html] of Object.entries(model.get("about"))) {
+    const panel = document.createElement("div");
+    panel.id = `mls-${number}-${stage}`;
+    panel.dataset.panel = stage;
+    panel.innerHTML = html;
+    detail.append(panel);
+  }
+
+  function flow(element) {
+    element.dataset.flow = "";
+    clearTimeout(element.flowing);
+    element.flowing = setTimeout(() => delete element.dataset.flow, FLOW_MS);
+  }
+
+  // A stage may take a hundredth of a second: let the eye see that data went there.
+  function showFlow() {
+    for (const step of root.querySelectorAll(".mls-step")) {
+      const { stage, state, cycle } = step.dataset;
+      const now = `${cycle} ${state}`;
+      const before = seen.get(stage);
+      seen.set(stage, now);
+      if (before === undefined || before === now || state === "waiting") continue;
+      flow(step.querySelector(".mls-arrow"));
+      if (stage === "data" && Number(cycle) > 1) flow(root.querySelector(".mls-loop"));
+    }
+  }
+
+  function showSelected() {
+    const chosen = model.get("selected");
+    for (const button of root.querySelectorAll(".mls-stage")) {
+      button.setAttribute("aria-pressed", String(button.dataset.stage === chosen));
+      button.setAttribute("aria-controls", `mls-${number}-${button.dataset.stage}`);
+    }
+    for (const panel of detail.children) panel.hidden = panel.dataset.panel !== chosen;
+    detail.hidden = !chosen;
+  }
+
+  function showFigures() {
+    for (const [stage, html] of Object.entries(model.get("figures"))) {
+      fill(detail.querySelector(`[data-panel="${stage}"] [data-slot]`), html);
+    }
+  }
+
+  const show = {
+    figures: showFigures,
+    selected: showSelected,
+    mode: () => (root.dataset.mode = model.get("mode")),
+  };
+  for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
+  show.strip = () => {
+    fill(slot("strip"), model.get("strip"));
+    showFlow();
+    showSelected();
+  };
+
+  show.log = () => {
+    const entries = () => root.querySelectorAll(".mls-log > li").length;
+    const before = entries();
+    fill(slot("log"), model.get("log"));
+    const list = root.querySelector(".mls-log");
+    if (list && entries() > before) list.scrollTop = list.scrollHeight;
+  };
+
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest(".mls-stage");
+    if (!button) return;
+    const stage = button.dataset.stage;
+    model.set("selected", model.get("selected") === stage ? "" : stage);
+    showSelected();
+    model.save_changes();
+  });
+
+  for (const [name, draw] of Object.entries(show)) {
+    draw();
+    model.on(`change:${name}`, draw);
+  }
+  return () => {
+    for (const [name, draw] of Object.entries(show)) model.off(`change:${name}`, draw);
+  };
+}
+
+export default { render };
