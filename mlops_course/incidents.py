@@ -133,5 +133,3 @@ _CATALOGUE = (
     ),
 )
 INCIDENTS: Mapping[str, Incident] = {incident.name: incident for incident in _CATALOGUE}
-
-

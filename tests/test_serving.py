@@ -137,7 +137,7 @@ def test_score_when_killed_then_one_sentence_and_the_next_start_recovers(models,
     with Service() as service:
         service.load(models[0][1].path, "1")
         os.kill(service.pid, signal.SIGKILL)
-        with pytest.raises(ServiceError, match="is not running|does not answer"):
+        with pytest.raises(ServiceError, match=r"is not running|does not answer"):
             for _ in range(100):
                 service.score(flights.iloc[:10])
                 time.sleep(0.01)

@@ -90,7 +90,7 @@ def test_connect_when_the_workspace_is_gone_then_says_what_to_do(workspace):
     import shutil
 
     shutil.rmtree(workspace.root)
-    with pytest.raises(WorkspaceError, match="was deleted.*first cell"):
+    with pytest.raises(WorkspaceError, match=r"was deleted.*first cell"):
         tracking.connect(workspace)
 
 

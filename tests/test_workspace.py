@@ -56,7 +56,7 @@ def test_open_when_store_is_locked_then_says_so_within_two_seconds(tmp_path):
 def test_open_when_store_is_damaged_then_points_to_reset(tmp_path):
     workspace = open_workspace(tmp_path)
     workspace.database.write_bytes(b"not a database, but long enough to be taken for one" * 50)
-    with pytest.raises(WorkspaceError, match="damaged.*mlops-course reset"):
+    with pytest.raises(WorkspaceError, match=r"damaged.*mlops-course reset"):
         open_workspace(tmp_path)
 
 

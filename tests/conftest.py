@@ -1,0 +1,86 @@
+"""What all tests share: a workspace of their own, a warm cache, one scoring service."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+
+SESSION_VARIABLE = "MLOPS_COURSE_TEST_SESSION"
+SECONDS_TO_END = 15
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the learner's workspace out of reach before any test module is imported."""
+    home = tempfile.mkdtemp(prefix="mlops-course-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ["MLOPS_COURSE_HOME"] = str(Path(home) / "workspace")
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ[SESSION_VARIABLE] = Path(home).name
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def pytest_report_header() -> list[str]:
+    """Say where stored outputs are compared less strictly than they are meant."""
+    from stored import LAX, is_exact_here
+
+    return [] if is_exact_here() else [LAX]
+
+
+@pytest.fixture(scope="session")
+def on_ci() -> bool:
+    """Whether a machine runs the tests, where nothing may be skipped for lack of a tool."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left_behind() -> Iterator[None]:
+    """Fail the session if a scoring service that a test started outlives it."""
+    from processes import wait_for_no_scorers
+
+    yield
+    left = wait_for_no_scorers(SESSION_VARIABLE, os.environ[SESSION_VARIABLE], SECONDS_TO_END)
+    assert not left, f"scoring services still run after the tests: {left}"
+
+
+@pytest.fixture(scope="session")
+def shared_workspace(tmp_path_factory: pytest.TempPathFactory):
+    """One workspace for tests that only read: flights cached, an empty store made."""
+    from mlops_course import tracking
+    from mlops_course.flights import load_flights
+    from mlops_course.workspace import open_workspace
+
+    workspace = open_workspace(tmp_path_factory.mktemp("shared") / "workspace")
+    tracking.connect(workspace)
+    load_flights(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def template_cache(shared_workspace) -> Path:
+    """Return a cache folder to copy, so that no test waits for what another has made."""
+    return shared_workspace.cache
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, template_cache: Path):
+    """Return a fresh workspace for one test, its cache filled."""
+    from mlops_course.workspace import open_workspace
+
+    fresh = open_workspace(tmp_path / "workspace")
+    shutil.copytree(template_cache, fresh.cache, dirs_exist_ok=True)
+    return fresh
+
+
+@pytest.fixture(scope="session")
+def service():
+    """Return a started scoring service, one for all tests; a killed one starts anew."""
+    from mlops_course.serving import Service
+
+    with Service() as running:
+        yield running

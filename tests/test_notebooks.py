@@ -1,0 +1,114 @@
+"""Every notebook: its rules, its stored outputs against fresh runs, and other parameters."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from executor import NOTEBOOKS, disagreement
+from guards import GUARDS, code_cells
+from notebook_runs import Runs, number_of
+from stored import is_exact_here, normalised, text_of
+
+FOLDER = Path(os.environ.get("MLOPS_COURSE_NOTEBOOKS", NOTEBOOKS))
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+
+# What papermill sets in each lesson: values other than those in the cell tagged "parameters".
+PARAMETERS = {
+    "00": {"seed": 7, "weeks": 6},
+}
+
+# A cell with this tag shows something that other parameters must change.
+FOLLOWS = "follows-parameters"
+
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=number_of)
+first_notebook = pytest.mark.parametrize("path", PATHS[:1], ids=number_of)
+
+
+@pytest.fixture(scope="session")
+def runs(request, template_cache):
+    """Begin all runs that the selected tests will ask for."""
+    made = Runs(template_cache, PARAMETERS)
+    made.begin(
+        (kind, item.callspec.params["path"])
+        for item in request.session.items
+        for kind in ("fresh", "nbval", "papermill", "mutated")
+        if kind in getattr(item, "fixturenames", ())
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fresh(runs, path):
+    return runs.get("fresh", path)
+
+
+@pytest.fixture
+def nbval(runs, path):
+    return runs.get("nbval", path)
+
+
+@pytest.fixture
+def papermill(runs, path):
+    return runs.get("papermill", path)
+
+
+@pytest.fixture
+def mutated(runs, path):
+    return runs.get("mutated", path)
+
+
+def test_lessons_when_looked_for_then_there_are_some():
+    assert PATHS, f"no notebook in {FOLDER}"
+
+
+@each_notebook
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+def test_notebook_when_stored_then_keeps_the_rule(path, guard):
+    broken = list(guard(nbformat.read(path, as_version=4)))
+    assert not broken, "\n".join([path.name, *broken])
+
+
+@each_notebook
+def test_notebook_when_stored_then_is_as_the_executor_writes_it(path, on_ci):
+    if not on_ci:
+        pytest.skip("JupyterLab adds metadata when a learner saves; what is published has none")
+    assert path.read_text(encoding="utf-8") == text_of(normalised(nbformat.read(path, 4)))
+
+
+@each_notebook
+def test_notebook_when_run_afresh_then_gives_the_stored_outputs(path, fresh):
+    found = disagreement(path, fresh.notebook)
+    assert not found, "\n".join(found)
+
+
+@each_notebook
+def test_notebook_when_all_cells_run_again_in_its_kernel_then_none_fails(path, fresh):
+    assert fresh.repeat_failed is None, fresh.repeat_failed
+
+
+@each_notebook
+def test_notebook_when_under_nbval_then_every_output_is_the_stored_one(path, nbval):
+    assert nbval.status == 0, nbval.said
+
+
+@each_notebook
+def test_notebook_when_given_other_parameters_then_runs_and_shows_other_results(path, papermill):
+    assert number_of(path) in PARAMETERS, f"give {path.name} other parameters in PARAMETERS"
+    assert papermill.status == 0, papermill.said
+    for complaint in ("unknown parameter", "does not contain a cell with tag"):
+        assert complaint not in papermill.said, papermill.said
+    before = code_cells(normalised(nbformat.read(path, as_version=4)))
+    after = code_cells(normalised(papermill.notebook))
+    same = [old.outputs == new.outputs for old, new in zip(before, after, strict=True)]
+    assert not all(same), "no output differs with other parameters"
+    for cell, unmoved in zip(before, same, strict=True):
+        assert not (unmoved and FOLLOWS in cell.metadata.get("tags", [])), cell.source
+
+
+@first_notebook
+@pytest.mark.skipif(not is_exact_here(), reason="nbval compares outputs on Linux x86-64 alone")
+def test_notebook_when_stored_outputs_are_falsified_then_nbval_names_these_cells(path, mutated):
+    assert mutated.falsified, "the notebook has stored no number"
+    assert mutated.nbval.red == tuple(mutated.falsified.values()), mutated.nbval.said

@@ -1,0 +1,187 @@
+"""Rules that every notebook of the course keeps, one function each.
+
+A guard takes a notebook and yields a sentence for everything that breaks its rule.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from nbformat import NotebookNode
+from stored import unpacked
+
+MOST_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.9
+FEWEST_WORDS, MOST_WORDS = 900, 1800
+FEWEST_CELLS, MOST_CELLS = 12, 25
+
+Guard = Callable[[NotebookNode], Iterator[str]]
+
+# Nothing that differs from run to run or from machine to machine may be stored.
+UNSTABLE = {
+    "a memory address": r"\b0x[0-9a-fA-F]{6,}",
+    "a path": r"(?<![\w.:/])/(?:home|Users|root|tmp|var|work|mnt|opt|usr)/[\w.-]|\b[A-Z]:\\\w",
+    "a file URL": r"file://|sqlite:///",
+    "a port": r"(?:127\.0\.0\.1|localhost):\d+",
+    "a random id": r"\b[0-9a-f]{32}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
+    "a git commit": r"\b[0-9a-f]{40}\b",
+    "a time stamp": r"\b20[2-9]\d-\d\d-\d\d\b|\b\d\d:\d\d:\d\d[.,]\d+",
+}
+
+# What nbval cannot compare, what a second machine may not have, and what hides from the tests.
+BANNED = {
+    "interact(": r"\binteract(?:ive|ive_output)?\(",
+    "with Output()": r"^\s*with\s+[\w.]*[Oo]utput\b",
+    "clear_output": r"\bclear_output\b",
+    "an updated display": r"\bdisplay\(.*\)\.update|\bupdate_display\b|display_id\s*=",
+    "a package installer": r"^\s*[!%]{1,2}\s*(?:pip|conda|mamba|uv)\b",
+    "a shell command": r"^\s*!|^\s*%%(?:bash|sh|script)\b|\bos\.system\(",
+    "a timing magic": r"^\s*%{1,2}(?:time|timeit|prun)\b",
+    "an address on the internet": r"https?://(?!127\.0\.0\.1|localhost)",
+    "a question to the keyboard": r"\b(?:input|getpass)\(",
+    "an exemption from nbval": r"NBVAL_(?:IGNORE_OUTPUT|SKIP|RAISES_EXCEPTION)|PYTEST_VALIDATE_",
+}
+NOISE = (
+    r"(?s:```.*?```)",
+    r"(?m:^\s*\|.*$)",
+    r"<[^>]+>",
+    r"!\[[^\]]*\]\([^)]*\)",
+    r"\]\([^)]*\)",
+)
+EXEMPTING_TAGS = {"nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "raises-exception"}
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells in order."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def executed_in_order(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that code cells were run once each, from the first to the last."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        if cell.execution_count != number:
+            yield f"code cell {number} has execution count {cell.execution_count}"
+
+
+def no_errors(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that no stored output is an error."""
+    for number, output in _outputs(notebook):
+        if output.output_type == "error":
+            yield f"code cell {number} has stored {output.ename}: {output.evalue}"
+
+
+def no_stderr(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that nothing was written to the error stream, warnings included."""
+    for number, output in _outputs(notebook):
+        if output.output_type == "stream" and output.name == "stderr":
+            yield f"code cell {number} has stored on stderr: {output.text.strip()[:80]}"
+
+
+def outputs_are_stable(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that outputs have no addresses, paths, ids, ports or times of this very run."""
+    for number, output in _outputs(notebook):
+        for text in _texts(output):
+            for what, pattern in UNSTABLE.items():
+                if found := re.search(pattern, text):
+                    yield f"code cell {number} has stored {what}: {found.group()}"
+
+
+def every_picture_has_a_number(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that a plot comes with printed figures, since tests do not compare pixels."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        drawn = any("image/png" in output.get("data", {}) for output in cell.outputs)
+        said = (text for output in cell.outputs for text in _texts(output))
+        if drawn and not any(re.search(r"\d", re.sub(r"<Figure .*?>", "", text)) for text in said):
+            yield f"code cell {number} draws a picture and prints no figure beside it"
+
+
+def no_banned_calls(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that cells do nothing that cannot be compared or needs the internet."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for what, pattern in BANNED.items():
+            if re.search(pattern, cell.source, re.MULTILINE):
+                yield f"code cell {number} uses {what}"
+        for tag in EXEMPTING_TAGS & set(cell.metadata.get("tags", [])):
+            yield f"code cell {number} is tagged {tag}"
+
+
+def cells_are_short(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that no cell is longer than 15 lines, and nine in ten not than 8."""
+    lengths = [len(_lines(cell)) for cell in code_cells(notebook)]
+    for number, length in enumerate(lengths, start=1):
+        if length > MOST_LINES:
+            yield f"code cell {number} has {length} lines; {MOST_LINES} is the limit"
+    short = sum(length <= USUAL_LINES for length in lengths)
+    if short < USUAL_SHARE * len(lengths):
+        yield f"only {short} of {len(lengths)} code cells have at most {USUAL_LINES} lines"
+
+
+def length_is_a_lesson(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that a lesson has 900 to 1800 words and 12 to 25 code cells."""
+    words, cells = count_words(notebook), len(code_cells(notebook))
+    if not FEWEST_WORDS <= words <= MOST_WORDS:
+        yield f"it has {words} words; {FEWEST_WORDS} to {MOST_WORDS} make a lesson"
+    if not FEWEST_CELLS <= cells <= MOST_CELLS:
+        yield f"it has {cells} code cells; {FEWEST_CELLS} to {MOST_CELLS} make a lesson"
+
+
+def text_comes_first(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that some text stands before each code cell."""
+    number = 0
+    for before, cell in pairwise([None, *notebook.cells]):
+        if cell.cell_type == "code":
+            number += 1
+            if before is None or before.cell_type != "markdown" or not before.source.strip():
+                yield f"code cell {number} has no text before it"
+
+
+def opens_with_title_and_promise(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that the first cell has a title and a sentence on what the reader will gain."""
+    first = notebook.cells[0] if notebook.cells else None
+    if first is None or first.cell_type != "markdown" or not re.match(r"# \S", first.source):
+        yield "the first cell does not begin with a title (# ...)"
+        return
+    after = [line for line in first.source.splitlines()[1:] if line.strip()]
+    if not after or after[0].startswith(("#", "|", "!", "<", "[")):
+        yield "no sentence with the promise follows the title"
+
+
+GUARDS: tuple[Guard, ...] = (
+    executed_in_order,
+    no_errors,
+    no_stderr,
+    outputs_are_stable,
+    every_picture_has_a_number,
+    no_banned_calls,
+    cells_are_short,
+    length_is_a_lesson,
+    text_comes_first,
+    opens_with_title_and_promise,
+)
+
+
+def count_words(notebook: NotebookNode) -> int:
+    """Count the words of running text: no code, tables, markup or addresses."""
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for noise in NOISE:
+        text = re.sub(noise, " ", text)
+    return len(re.findall(r"\w[\w'’.,/-]*", text))
+
+
+def _lines(cell: NotebookNode) -> list[str]:
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell.outputs:
+            yield number, output
+
+
+def _texts(output: NotebookNode) -> Iterator[str]:
+    """Yield all text of an output: streams, results, and drawings packed into HTML."""
+    if output.output_type == "stream":
+        yield output.text
+    for kind, content in output.get("data", {}).items():
+        if kind == "image/svg+xml" or not kind.startswith("image/"):
+            text = content if isinstance(content, str) else repr(content)
+            yield re.sub(r"data:[\w/+.-]+;base64,[\w/+=]+", "", unpacked(text))

@@ -1,0 +1,202 @@
+"""Running notebooks as the tests need it: fresh and twice, under nbval, under papermill.
+
+A run takes many seconds and most of them on one processor, so `Runs` makes two at a time and
+begins with all that the selected tests will ask for.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from executor import CELL_SECONDS, Ran, clean_place, execute
+from guards import code_cells
+from nbformat import NotebookNode
+from stored import is_exact_here
+
+TOOLS = Path(__file__).parent
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Nbval:
+    """What nbval said: the numbers of red cells, counted from 1 in code cells, and its words."""
+
+    status: int
+    red: tuple[int, ...]
+    said: str
+
+
+@dataclass(frozen=True)
+class Papermill:
+    """What papermill said, and the notebook it wrote, without the cell it added."""
+
+    status: int
+    said: str
+    notebook: NotebookNode | None
+
+
+@dataclass(frozen=True)
+class Mutated:
+    """The kinds of output that were falsified and the cells they are in, and what nbval said."""
+
+    falsified: Mapping[str, int]
+    nbval: Nbval
+
+
+class Runs:
+    """Runs notebooks in the background, each job once; `get` waits for the result."""
+
+    def __init__(self, cache: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+        self._cache, self._parameters = cache, parameters
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._jobs: dict[tuple[str, Path], Future[Any]] = {}
+
+    def begin(self, wanted: Iterable[tuple[str, Path]]) -> None:
+        """Start the jobs named by kind and notebook, in this order."""
+        work: dict[str, Callable[[Path], Any]] = {
+            "fresh": self._fresh,
+            "nbval": lambda path: nbval(path, self._cache),
+            "papermill": self._papermill,
+            "mutated": lambda path: mutated(path, self._cache),
+        }
+        for kind, path in wanted:
+            if (kind, path) not in self._jobs:
+                self._jobs[kind, path] = self._pool.submit(work[kind], path)
+
+    def get(self, kind: str, path: Path) -> Any:
+        """Return a job's result, or raise what it raised."""
+        self.begin([(kind, path)])
+        return self._jobs[kind, path].result()
+
+    def close(self) -> None:
+        """Drop what nobody asked for."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _fresh(self, path: Path) -> Ran:
+        with clean_place(self._cache) as surroundings:
+            return execute(path, surroundings, repeat=True)
+
+    def _papermill(self, path: Path) -> Papermill:
+        return papermill(path, self._parameters.get(number_of(path), {}), self._cache)
+
+
+def number_of(path: Path) -> str:
+    """Return a notebook's number, such as ``00``."""
+    return path.name.partition("_")[0]
+
+
+def nbval(path: Path, cache: Path | None = None) -> Nbval:
+    """Compare a notebook's outputs with nbval: strictly where every digit is promised."""
+    with clean_place(cache) as surroundings:
+        place = Path(surroundings["MATPLOTLIBRC"]).parent
+        settings = place / "pytest.ini"
+        settings.write_text("[pytest]\n", encoding="utf-8")
+        pytest_options = ["-c", str(settings), "--rootdir", str(place), "-p", "no:cacheprovider"]
+        pytest_options += ["-p", "nbval_patience", "--color=no", "-q", "-rfE"]
+        nbval_options = ["--nbval" if is_exact_here() else "--nbval-lax", "--nbval-current-env"]
+        nbval_options += [f"--nbval-cell-timeout={CELL_SECONDS}"]
+        said = _run(["pytest", *pytest_options, *nbval_options, str(path)], surroundings)
+    red = re.findall(r"^(?:FAILED|ERROR) .*::Cell (\d+)", said.stdout, re.MULTILINE)
+    return Nbval(said.returncode, tuple(int(cell) + 1 for cell in red), said.stdout + said.stderr)
+
+
+def papermill(path: Path, parameters: Mapping[str, Any], cache: Path | None = None) -> Papermill:
+    """Run a notebook with other parameters."""
+    given = [word for name, value in parameters.items() for word in ("-p", name, json.dumps(value))]
+    with clean_place(cache) as surroundings:
+        made = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
+        options = ["-k", "python3", "--cwd", str(path.parent), "--no-progress-bar"]
+        options += ["--log-level", "WARNING"]
+        said = _run(["papermill", str(path), str(made), *given, *options], surroundings)
+        notebook = nbformat.read(made, as_version=4) if made.exists() else None
+    if notebook is not None:
+        tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+        own = zip(notebook.cells, tags, strict=True)
+        notebook.cells = [cell for cell, tag in own if "injected-parameters" not in tag]
+    return Papermill(said.returncode, said.stdout + said.stderr, notebook)
+
+
+def mutated(path: Path, cache: Path | None = None) -> Mutated:
+    """Falsify one stored output of each kind in a copy, and see what nbval says to it."""
+    notebook, falsified = falsify(nbformat.read(path, as_version=4))
+    with clean_place() as surroundings:
+        copy = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
+        nbformat.write(notebook, copy)
+        return Mutated(falsified, nbval(copy, cache))
+
+
+def falsify(notebook: NotebookNode) -> tuple[NotebookNode, dict[str, int]]:
+    """Return a copy with one digit changed in the first output of each kind, and where.
+
+    The copy ends with the last of them, since what follows would prove nothing more.
+    """
+    false = deepcopy(notebook)
+    falsified: dict[str, int] = {}
+    for number, cell in enumerate(code_cells(false), start=1):
+        if number not in falsified.values():
+            kind = next((kind for kind in KINDS if kind not in falsified and KINDS[kind](cell)), "")
+            falsified |= {kind: number} if kind else {}
+    keep = max(falsified.values(), default=0)
+    wanted = code_cells(false)[:keep]
+    false.cells = false.cells[: false.cells.index(wanted[-1]) + 1] if wanted else []
+    return false, falsified
+
+
+def _falsify_stream(cell: NotebookNode) -> bool:
+    for output in cell.outputs:
+        if output.output_type == "stream" and re.search(r"\d", output.text):
+            output.text = _other_digit(output.text)
+            return True
+    return False
+
+
+def _falsify_result(cell: NotebookNode) -> bool:
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if set(data) == {"text/plain"} and re.search(r"\d", data["text/plain"]):
+            data["text/plain"] = _other_digit(data["text/plain"])
+            return True
+    return False
+
+
+def _falsify_table(cell: NotebookNode) -> bool:
+    for output in cell.outputs:
+        html = output.get("data", {}).get("text/html", "")
+        if re.search(r"<td>[^<]*\d", html):
+            before, mark, after = html.partition("<td>")
+            output.data["text/html"] = before + mark + _other_digit(after)
+            return True
+    return False
+
+
+KINDS: Mapping[str, Callable[[NotebookNode], bool]] = {
+    "a printed number": _falsify_stream,
+    "a result": _falsify_result,
+    "a table": _falsify_table,
+}
+
+
+def _other_digit(text: str) -> str:
+    return re.sub(r"\d", lambda digit: str((int(digit.group()) + 1) % 10), text, count=1)
+
+
+def _run(
+    arguments: Sequence[str], surroundings: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    paths = [str(TOOLS), surroundings.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env={**surroundings, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
