@@ -245,6 +245,10 @@ class Service:
             raise self._died() from error
 
     def _died(self) -> ServiceError:
+        """Return the error to raise; a process that is on its way out has a second to be gone."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
         state = "does not answer" if self.alive else "is not running"
         return ServiceError(
             f"The scoring service {state}.",
