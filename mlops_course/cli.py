@@ -6,10 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,12 @@ from mlops_course.events import (
     Promoted,
     Rejected,
     Retrained,
-    RunFinished,
     RunStarted,
     StageFailed,
     StageFinished,
     WeekScored,
 )
+from mlops_course.runstate import RunState, fold, result_of
 from mlops_course.workspace import (
     HOME_VARIABLE,
     Workspace,
@@ -62,32 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def summarise(events: Iterable[Event]) -> dict[str, Any]:
-    """Fold a run's events into one plain record, the object that ``simulate --json`` prints."""
-    record: dict[str, Any] = {"weeks": [], "alerts": [], "promotions": [], "stages": {}}
-    for event in events:
-        match event:
-            case RunStarted(scenario, _, seed, threshold):
-                record = {"scenario": scenario, "seed": seed, "threshold": threshold} | record
-            case WeekScored():
-                names = ("week", "rows", "accuracy", "model_version", "drifted", "alert")
-                week = {name: getattr(event, name) for name in names}
-                record["weeks"].append(week | {"drifted": list(event.drifted)})
-                if isnan(event.accuracy):
-                    record["weeks"][-1]["accuracy"] = None
-            case AlertRaised():
-                record["alerts"].append(asdict(event))
-            case Promoted(week, before, after, reason, run_id):
-                moved = {"week": week, "from": before, "to": after}
-                record["promotions"].append({**moved, "reason": reason, "run_id": run_id})
-            case StageFinished() | StageFailed():
-                spent = record["stages"].get(event.stage, 0.0)
-                record["stages"][event.stage] = spent + event.seconds
-                if isinstance(event, StageFailed):
-                    record["failed"] = {"stage": event.stage, "message": event.message}
-            case RunFinished(seconds):
-                record["total_seconds"] = seconds
-    return record
+def summarise(state: RunState) -> dict[str, Any]:
+    """Return a run as one plain record, the object that ``simulate --json`` prints."""
+    result, started = result_of(state), state.started
+    weeks = result.weeks[["week", "rows", "accuracy", "model_version", "drifted", "alert"]]
+    seconds = result.stages.groupby("stage", sort=False)["seconds"].sum()
+    record = {
+        "scenario": started and started.scenario,
+        "seed": started and started.seed,
+        "threshold": started and started.threshold,
+        "weeks": weeks.astype(object).where(weeks.notna(), None).to_dict("records"),
+        "alerts": result.alerts.to_dict("records"),
+        "promotions": result.promotions.to_dict("records"),
+        "stages": seconds.to_dict(),
+        "total_seconds": state.seconds,
+    }
+    return record | ({"failed": state.error} if state.error else {})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,14 +128,12 @@ def _simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from mlops_course.pipeline import run_pipeline
 
-    record = summarise(_narrated(run_pipeline(config, workspace)))
+    state = fold(_narrated(run_pipeline(config, workspace)))
     if options.json:
-        print(json.dumps(record, allow_nan=False))
-    elif "total_seconds" in record:
-        accuracies = [week["accuracy"] for week in record["weeks"]]
-        print(f"{len(accuracies)} weeks, {len(record['alerts'])} alerts, ", end="")
-        print(f"{len(record['promotions'])} promotions, {record['total_seconds']:.1f} s.")
-    return 1 if "failed" in record else 0
+        print(json.dumps(summarise(state), allow_nan=False))
+    elif not state.error:
+        print(f"{len(state.weeks)} weeks in {state.seconds:.1f} s.")
+    return 1 if state.error else 0
 
 
 def _narrated(events: Iterator[Event]) -> Iterator[Event]:
