@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     mode = notebooks.add_mutually_exclusive_group(required=True)
     mode.add_argument("--execute", action="store_true", help="run them and store the outputs")
     mode.add_argument("--check", action="store_true", help="compare stored outputs with a run")
+    mode.add_argument("--solved", action="store_true", help="write solved copies to solved/")
     notebooks.add_argument("numbers", nargs="*", metavar="NN", help="lesson numbers; default all")
     reset = command("reset", _reset, "Delete the workspace's runs, models and files.")
     reset.add_argument("--yes", action="store_true", help="do not ask")
@@ -207,7 +208,7 @@ def _bench(options: argparse.Namespace, _: Sequence[str]) -> int:
 
 def _notebooks(options: argparse.Namespace, _: Sequence[str]) -> int:
     script = _clone("notebooks", "tests/tools/executor.py") / "tests" / "tools" / "executor.py"
-    mode = "--execute" if options.execute else "--check"
+    mode = next(f"--{name}" for name in ("execute", "check", "solved") if getattr(options, name))
     return subprocess.call([sys.executable, str(script), mode, *options.numbers])
 
 

@@ -20,9 +20,13 @@ _MARK = ".mlops-course-workspace"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths of one workspace; `open_workspace` makes them usable."""
+    """The paths of one workspace; `open_workspace` makes them usable.
+
+    ``shared_cache`` is another workspace's cache to use instead of one's own.
+    """
 
     root: Path
+    shared_cache: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -42,7 +46,12 @@ class Workspace:
     @property
     def cache(self) -> Path:
         """Derived files that can be made again: the flights as Parquet, an empty store."""
-        return self.root / "cache"
+        return self.shared_cache or self.root / "cache"
+
+    @property
+    def lessons(self) -> Path:
+        """The workspace inside this one that the lessons write to."""
+        return self.root / "lessons"
 
 
 def default_home() -> Path:
@@ -57,8 +66,15 @@ def default_home() -> Path:
     return (clone if (clone / "pyproject.toml").exists() else Path.cwd()) / "workspace"
 
 
-def open_workspace(root: str | Path | None = None) -> Workspace:
+def open_workspace(root: str | Path | None = None, *, cache: Path | None = None) -> Workspace:
     """Make a workspace usable and return it; an existing one is left as it is.
+
+    Parameters
+    ----------
+    root
+        Its folder; by default `default_home()`.
+    cache
+        Another workspace's cache to share; by default it has its own.
 
     Raises
     ------
@@ -66,7 +82,7 @@ def open_workspace(root: str | Path | None = None) -> Workspace:
         If the folder cannot be written, the disk is full, or the store is locked or damaged.
     """
     home = Path(root).expanduser().resolve() if root is not None else default_home()
-    workspace = Workspace(home)
+    workspace = Workspace(home, cache)
     try:
         _adopt(home)
         workspace.artifacts.mkdir(exist_ok=True)
@@ -114,7 +130,7 @@ def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
             "Only a workspace of the course's own is ever deleted.",
             "Check the path, or remove the folder by hand.",
         )
-    doomed = [workspace.artifacts, *workspace.root.glob("mlflow.db*")]
+    doomed = [workspace.artifacts, workspace.lessons, *workspace.root.glob("mlflow.db*")]
     if not keep_cache:
         doomed.append(workspace.cache)
     try:

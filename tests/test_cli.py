@@ -55,7 +55,7 @@ def test_simulate_when_asked_to_list_then_names_every_scenario(run):
         (["simulate", "--weeks", "many"], "invalid int value: 'many'"),
         (["simulate", "--colour", "red"], "unrecognised: --colour red"),
         (["reset"], "takes a confirmation"),
-        (["notebooks"], "--execute --check is required"),
+        (["notebooks"], "--execute --check --solved is required"),
     ],
 )
 def test_command_when_misused_then_status_2_and_a_sentence(run, arguments, sentence):

@@ -45,6 +45,9 @@ ROOMS = (
     "controls",
     "driver",
     "simulator",
+    "score",
+    "lessons",
+    "exercises",
     "doctor",
     "cli",
 )

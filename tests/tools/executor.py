@@ -2,6 +2,7 @@
 
     python tests/tools/executor.py --execute [NN ...]    run, and store the outputs
     python tests/tools/executor.py --check [NN ...]      run, and compare with what is stored
+    python tests/tools/executor.py --solved [NN ...]     run solved copies into solved/
 
 Each notebook runs in a workspace of its own and a fixed environment, so that two runs give
 the same bytes. `mlops-course notebooks` calls this file.
@@ -29,10 +30,12 @@ from nbformat import NotebookNode
 from mlops_course.workspace import HOME_VARIABLE, open_workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
+from solved import solved
 from stored import LAX, differences, is_exact_here, normalised, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+SOLVED = ROOT / "solved"
 CELL_SECONDS = 300
 LEARNERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
 FIXED = {
@@ -108,6 +111,7 @@ def execute(
     *,
     repeat: bool = False,
     watch: Callable[[int], None] | None = None,
+    change: Callable[[NotebookNode], NotebookNode] = lambda notebook: notebook,
 ) -> Ran:
     """Run a notebook's cells in a fresh kernel and return it normalised.
 
@@ -117,13 +121,15 @@ def execute(
         Whether to run all cells once more in the same kernel, as a second *Run All* would.
     watch
         Called with the kernel's process id after each cell.
+    change
+        Applied to the notebook before it runs.
 
     Raises
     ------
     CellFailed
         If a cell raises, takes longer than five minutes, or its kernel dies.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = change(nbformat.read(path, as_version=4))
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -182,14 +188,30 @@ def store(path: Path, cache: Path | None = None) -> str:
     text = text_of(ran.notebook)
     same = path.read_text(encoding="utf-8") == text
     if not same:
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(text, encoding="utf-8", newline="\n")
-            shutil.copymode(path, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        _write(path, text)
     return f"{path.name}: {ran.seconds:.1f} s, {'as it was' if same else 'stored'}"
+
+
+def solve(path: Path, cache: Path | None = None, folder: Path = SOLVED) -> str:
+    """Run a notebook with its exercises solved and write it to ``folder``; return what to tell."""
+    with clean_place(cache) as surroundings:
+        ran = execute(path, surroundings, change=solved)
+        _keep_cache(surroundings, cache)
+    folder.mkdir(exist_ok=True)
+    _write(folder / path.name, text_of(ran.notebook))
+    return f"{path.name}: {ran.seconds:.1f} s, solved in {folder.name}/"
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one step; one cut off halfway leaves the old one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        if path.exists():
+            shutil.copymode(path, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check(path: Path, cache: Path | None = None) -> tuple[bool, str]:
@@ -252,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--execute", action="store_true", help="store what comes out")
     what.add_argument("--check", action="store_true", help="compare it with what is stored")
+    what.add_argument("--solved", action="store_true", help="write solved copies to solved/")
     parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="where the notebooks are")
     options = parser.parse_args(arguments)
     paths = chosen(options.numbers, options.folder)
@@ -263,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 if options.execute:
                     good, told = True, store(path, Path(cache))
+                elif options.solved:
+                    good, told = True, solve(path, Path(cache))
                 else:
                     good, told = check(path, Path(cache))
             except CellFailed as error:

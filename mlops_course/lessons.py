@@ -1,0 +1,130 @@
+"""How every lesson opens cold: `start` brings the workspace to where the lesson begins.
+
+A lesson is its own set-up script. Its cells tagged ``leaves`` make what later lessons build
+on; `start` runs those of every earlier lesson that this workspace has not seen. Lessons keep
+their runs apart from the simulator's, in the folder ``lessons`` of the workspace.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from mlops_course import score, tracking
+from mlops_course.errors import CourseError, ParameterError
+from mlops_course.validation import Verdict
+from mlops_course.workspace import Workspace, open_workspace
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+LEAVES = "leaves"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An opened lesson: its number, its workspace, and the MLflow store in it."""
+
+    number: str
+    workspace: Workspace
+    store: tracking.Store
+
+    @property
+    def experiment(self) -> str:
+        """The name of the lesson's own MLflow experiment."""
+        return f"lesson-{self.number}"
+
+    def record(self, key: str, verdict: Verdict, *, automated: bool = True) -> None:
+        """Add a verdict that passed as evidence to the ML Test Score."""
+        score.record(self.workspace, key, self.number, verdict, automated=automated)
+
+    def close(self) -> score.ScoreCard:
+        """Mark the lesson as finished in this workspace, and return the score card."""
+        self.store.client.set_experiment_tag(self.store.experiment_id, self.experiment, "finished")
+        return score.ScoreCard(self.workspace)
+
+
+def start(number: str) -> Lesson:
+    """Open a lesson: make what the earlier lessons leave behind, unless it is there already.
+
+    Nothing that a learner made is deleted or overwritten. MLflow's own functions then work in
+    the lesson's experiment.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such lesson.
+    WorkspaceError
+        If the workspace cannot be used.
+    """
+    paths = _notebooks()
+    if number not in paths:
+        raise ParameterError(
+            f"There is no lesson {number!r}.",
+            f"The lessons are {', '.join(paths)}.",
+            "Give one of these numbers, as text.",
+        )
+    prepared = []
+    home = open_workspace()
+    workspace = open_workspace(home.lessons, cache=home.cache)
+    store = tracking.connect(workspace)
+    for earlier in (known for known in paths if known < number):
+        if not _finished(store, earlier):
+            _play(paths[earlier], _open(earlier, workspace, store))
+            prepared.append(earlier)
+    lesson = _open(number, workspace, store)
+    made = (
+        f"prepared what lesson {' and '.join(prepared)} left" if prepared else "nothing to prepare"
+    )
+    print(f"Lesson {number} is ready: {made}.")
+    return lesson
+
+
+def _open(number: str, workspace: Workspace, store: tracking.Store) -> Lesson:
+    """Make the lesson's experiment MLflow's active one."""
+    lesson = Lesson(number, workspace, store)
+    found = store.client.get_experiment_by_name(lesson.experiment)
+    location = workspace.artifacts.as_uri()
+    experiment_id = (
+        found.experiment_id
+        if found is not None
+        else store.client.create_experiment(lesson.experiment, location)
+    )
+    mlflow.set_experiment(experiment_id=experiment_id)
+    return lesson
+
+
+def _finished(store: tracking.Store, number: str) -> bool:
+    course = store.client.get_experiment(store.experiment_id)
+    return f"lesson-{number}" in course.tags
+
+
+def _play(path: Path, lesson: Lesson) -> None:
+    """Run the cells that leave something behind, as the notebook would, and say nothing."""
+    names: dict[str, Any] = {"lesson": lesson, "__name__": path.stem}
+    for source in _leaving(path):
+        try:
+            with redirect_stdout(StringIO()):
+                exec(compile(source, f"<{path.name}>", "exec"), names)
+        except Exception as error:
+            raise CourseError(
+                f"Lesson {lesson.number} could not be prepared ({type(error).__name__}: {error}).",
+                f"Its cells tagged {LEAVES!r} in {path.name} must run by themselves.",
+                "If you changed them, take the notebook's original again.",
+            ) from error
+    lesson.close()
+
+
+def _leaving(path: Path) -> Iterator[str]:
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code" and LEAVES in cell["metadata"].get("tags", []):
+            yield "".join(cell["source"])
+
+
+def _notebooks() -> dict[str, Path]:
+    """Return the lessons by number, those that `start` opens: 00 is the simulator's."""
+    found = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    return {number: path for number, path in found.items() if number != "00"}

@@ -1,0 +1,204 @@
+import json
+import re
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mlops_course import lessons, score, tracking
+from mlops_course.errors import CourseError, ParameterError
+from mlops_course.lessons import start
+from mlops_course.validation import Check, Verdict
+
+PASSED = Verdict("a test", (Check("one", True, "seen"),))
+VOLATILE = re.compile(r"seconds|time|commit|\bid\b|dirty|changed|environment|mlflow\.(user|source)")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_COURSE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def two_lessons(tmp_path, monkeypatch, home):
+    """A course of two lessons; the first leaves one run and one row of the score."""
+    leaves = (
+        "import mlflow\nfrom mlops_course.validation import Check, Verdict\n"
+        "with mlflow.start_run(run_name='left'):\n    mlflow.log_metric('accuracy', 0.5)\n"
+        "lesson.record('data.1', Verdict('a test', (Check('one', True, 'seen'),)))\nprint('noise')"
+    )
+    for number, sources in {"01": [leaves, "1 / 0"], "02": ["2"]}.items():
+        cells = [
+            {"cell_type": "code", "source": [source], "metadata": {"tags": tags}}
+            for source, tags in zip(sources, (["leaves"], []), strict=False)
+        ]
+        (tmp_path / f"{number}_x.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
+    return tmp_path
+
+
+def runs_of(lesson):
+    client = lesson.store.client
+    experiments = client.search_experiments(order_by=["name"])
+    found = client.search_runs([e.experiment_id for e in experiments], order_by=["start_time"])
+    return [run.info.run_name for run in found]
+
+
+def test_start_when_the_workspace_is_new_then_plays_what_earlier_lessons_leave(two_lessons, capsys):
+    lesson = start("02")
+    assert capsys.readouterr().out == "Lesson 02 is ready: prepared what lesson 01 left.\n"
+    assert runs_of(lesson) == ["left"]
+    assert score.sections(lesson.workspace)["data"] == 1
+
+
+def test_start_when_repeated_then_changes_nothing(two_lessons, capsys):
+    start("02")
+    again = start("02")
+    assert capsys.readouterr().out.endswith("Lesson 02 is ready: nothing to prepare.\n")
+    assert runs_of(again) == ["left"]
+
+
+def test_start_when_the_learner_has_runs_then_keeps_them(two_lessons):
+    import mlflow
+
+    start("01")
+    with mlflow.start_run(run_name="mine"):
+        pass
+    lesson = start("02")
+    assert runs_of(lesson) == ["mine", "left"]
+
+
+def test_start_when_the_earlier_lesson_was_finished_then_does_not_play_it(two_lessons):
+    start("01").close()
+    assert runs_of(start("02")) == []
+
+
+def test_start_when_opened_then_mlflow_logs_into_the_lessons_own_experiment(two_lessons):
+    import mlflow
+
+    lesson = start("02")
+    with mlflow.start_run() as run:
+        pass
+    kept = lesson.store.client.get_experiment(run.info.experiment_id)
+    assert kept.name == "lesson-02"
+    assert str(lesson.workspace.artifacts) in kept.artifact_location
+
+
+def test_start_when_there_is_no_such_lesson_then_lists_those_there_are(two_lessons):
+    for number in ("07", "1", 1):
+        with pytest.raises(ParameterError, match="The lessons are 01, 02"):
+            start(number)
+
+
+def test_start_when_a_cell_was_broken_then_says_which_lesson(two_lessons):
+    broken = [{"cell_type": "code", "source": "1 / 0", "metadata": {"tags": ["leaves"]}}]
+    (two_lessons / "01_x.ipynb").write_text(json.dumps({"cells": broken}))
+    with pytest.raises(CourseError, match=r"Lesson 01 could not be prepared \(ZeroDivisionError"):
+        start("02")
+
+
+def test_score_when_evidence_passed_then_the_least_section_decides(workspace):
+    for section in ("data", "model", "infrastructure"):
+        score.record(workspace, f"{section}.1", "01", PASSED)
+    score.record(workspace, "monitoring.2", "01", PASSED, automated=False)
+    assert score.sections(workspace) == {
+        "data": 1.0,
+        "model": 1.0,
+        "infrastructure": 1.0,
+        "monitoring": 0.5,
+    }
+    assert repr(score.ScoreCard(workspace)).startswith("ML Test Score 0.5 (data 1, ")
+    assert score.ScoreCard(workspace)._repr_png_().startswith(b"\x89PNG")
+
+
+def test_score_when_the_better_evidence_is_known_then_it_stays(workspace):
+    score.record(workspace, "data.1", "01", PASSED, automated=False)
+    score.record(workspace, "data.1", "02", PASSED)
+    kept = score.record(workspace, "data.1", "03", PASSED, automated=False)
+    assert (kept.lesson, kept.points) == ("02", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict", "message"),
+    [
+        ("data.9", PASSED, "The keys are data.1"),
+        ("data.5", PASSED, "nothing about any person"),
+        ("data.1", Verdict("t", (Check("one", False, "It was red."),)), "It was red."),
+        ("data.1", Verdict("t", ()), "nothing was checked"),
+    ],
+)
+def test_score_when_there_is_no_evidence_then_earns_nothing(workspace, key, verdict, message):
+    with pytest.raises(ParameterError, match=message):
+        score.record(workspace, key, "01", verdict)
+    assert score.evidence(workspace) == {}
+
+
+def test_rubric_when_read_then_has_seven_tests_in_each_of_four_sections():
+    counts = [sum(key.startswith(f"{name}.") for key in score.rows()) for name in score.SECTIONS]
+    assert counts == [7, 7, 7, 7]
+
+
+REAL = sorted(Path(lessons.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))[1:]
+
+
+def left_behind(root: Path):
+    """Everything in a lessons workspace that must not depend on how it came about."""
+    from mlops_course.workspace import open_workspace
+
+    workspace = open_workspace(root)
+    client = tracking.connect(workspace).client
+    found = {}
+    for experiment in sorted(client.search_experiments(), key=lambda one: one.name):
+        if not experiment.name.startswith("lesson-"):
+            continue
+        listed = client.search_runs([experiment.experiment_id], order_by=["start_time"])
+        found[experiment.name] = [
+            (
+                run.info.run_name,
+                run.info.status,
+                steady(run.data.params),
+                steady(run.data.metrics),
+                [one.dataset.digest for one in run.inputs.dataset_inputs],
+            )
+            for run in listed
+        ]
+    models = {
+        model.name: (
+            sorted(model.aliases.items()),
+            len(client.search_model_versions(f"name='{model.name}'")),
+        )
+        for model in client.search_registered_models()
+    }
+    course = client.get_experiment_by_name(tracking.EXPERIMENT)
+    return found, models, score.evidence(workspace), sorted(set(course.tags))
+
+
+def steady(values):
+    return {key: value for key, value in sorted(values.items()) if not VOLATILE.search(key)}
+
+
+@pytest.mark.skipif(not REAL, reason="no lesson after 00 yet")
+def test_start_when_compared_with_really_running_the_lessons_then_leaves_the_same(
+    tmp_path, monkeypatch, template_cache
+):
+    import shutil
+
+    from executor import clean_place, execute
+
+    from mlops_course.workspace import open_workspace
+
+    with clean_place(template_cache) as surroundings:
+        shutil.copytree(template_cache, open_workspace(tmp_path / "a").cache, dirs_exist_ok=True)
+        surroundings = {**surroundings, "MLOPS_COURSE_HOME": str(tmp_path / "a")}
+        shutil.copytree(template_cache, open_workspace(tmp_path / "b").cache, dirs_exist_ok=True)
+        monkeypatch.setenv("MLOPS_COURSE_HOME", str(tmp_path / "b"))
+        for path, following in pairwise(REAL):
+            execute(path, surroundings)
+            begun = time.perf_counter()
+            start(following.name[:2])
+            assert time.perf_counter() - begun < 30
+            assert left_behind(tmp_path / "b" / "lessons") == left_behind(
+                tmp_path / "a" / "lessons"
+            )
