@@ -65,9 +65,10 @@ def next_move(state: RunState, week: WeekScored | None) -> str:
         return f"The data checks name a fault ({fault}): have the feed repaired first."
     if moved := jumped(state, week):
         names = " and ".join(moved[:2])
+        since = next(w.week for w in state.weeks if moved[0] in jumped(state, w))
         return (
-            f"{names} moved in a way that no calm week shows. Ask who owns that feed what changed "
-            f"around {day(week.week)}; retraining on the new weeks is a stopgap until it is fixed."
+            f"{names} moved far beyond the first weeks. Ask who owns that feed what changed around "
+            f"{day(since)}; retraining on the new weeks is a stopgap until it is fixed."
         )
     before = [w.model_version for w in state.weeks if w.number == week.number - 1]
     if before and before[0] != week.model_version:

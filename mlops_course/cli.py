@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ParameterError) else 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("Interrupted; what was finished is kept.", file=sys.stderr)
         return 130
@@ -129,11 +132,12 @@ def _simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from mlops_course.pipeline import run_pipeline
 
-    state = fold(_narrated(run_pipeline(config, workspace)))
+    with closing(run_pipeline(config, workspace)) as events:
+        state = fold(_narrated(events))
     if options.json:
         print(json.dumps(summarise(state), allow_nan=False))
     elif not state.error:
-        print(f"{len(state.weeks)} weeks in {state.seconds:.1f} s.")
+        print(f"{state.seconds:.1f} s for {len(state.weeks)} of {config.planned_weeks} weeks.")
     return 1 if state.error else 0
 
 
@@ -230,7 +234,7 @@ def _reset(options: argparse.Namespace, _: Sequence[str]) -> int:
             raise ParameterError(
                 f"Nothing was deleted in {workspace.root}.",
                 "Deleting runs and models takes a confirmation.",
-                "Say `mlops-course reset --yes`.",
+                "Add --yes to the command.",
             )
         answer = input(f"Delete all runs and models in {workspace.root}? Type yes: ")
         if answer.strip().lower() != "yes":

@@ -117,18 +117,19 @@ class Controls:
 
     def _chose_first(self, change: Mapping[str, Any]) -> None:
         if change["new"]:
+            self._fit_weeks(change["new"])
             self.others.value = ""
-            self._fit_weeks()
 
     def _chose_other(self, change: Mapping[str, Any]) -> None:
         if change["new"]:
             self.first.value = None
-            self._fit_weeks()
+            self._fit_weeks(change["new"])
         elif not self.first.value:
             self.first.value = FIRST_CHOICE[0]
 
-    def _fit_weeks(self) -> None:
-        scenario = SCENARIOS[self.scenario]
+    def _fit_weeks(self, name: str) -> None:
+        """Keep the settings valid at every moment: whoever watches one reads them all."""
+        scenario = SCENARIOS[name]
         usual = self.weeks.max != scenario.most_weeks
         self.weeks.max = scenario.most_weeks
         if usual:

@@ -82,6 +82,8 @@ class WeekScored:
         Sentences of the data checks that this week's input failed.
     incident
         Whether the scenario's incident was active (the ground truth, unknown to the model).
+    former_accuracy
+        What the model replaced by the last retraining would have scored; None before one.
     """
 
     week: str
@@ -102,6 +104,7 @@ class WeekScored:
     findings: tuple[str, ...]
     incident: bool
     alert: bool
+    former_accuracy: float | None = None
 
 
 @dataclass(frozen=True)

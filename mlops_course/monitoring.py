@@ -7,10 +7,12 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from mlops_course.errors import ParameterError
+from mlops_course.events import AlertRaised, Notified, WeekScored
 from mlops_course.flights import labelled
 from mlops_course.training import baseline
 
 CONFIDENCE = 0.95
+CHANNEL = "#push-back-oncall"
 ACCURACY_RULE = "accuracy below threshold"
 
 
@@ -87,6 +89,28 @@ def measure(flights: pd.DataFrame, probability: np.ndarray) -> Quality:
         observed_late=float(labelled(flights)["late"].mean()),
         confidence=float(np.maximum(probability, 1 - probability)[answered].mean()),
     )
+
+
+def alert_on(week: WeekScored, threshold: float) -> AlertRaised:
+    """Return the alert for a week on which the accuracy rule fired."""
+    message = (
+        f"Accuracy {week.accuracy:.3f} in the week of {week.week}: at most "
+        f"{week.upper:.3f} with {CONFIDENCE:.0%} confidence, below {threshold:.2f}."
+    )
+    return AlertRaised(week.week, ACCURACY_RULE, week.accuracy, threshold, message)
+
+
+def notice(alert: AlertRaised, week: WeekScored) -> Notified:
+    """Return what the team would be sent: the alert, and where to look first."""
+    payload = {
+        "channel": CHANNEL,
+        "text": alert.message,
+        "model_version": week.model_version,
+        "inputs_moved": list(week.drifted[:3]),
+        "data_checks_failed": list(week.findings[:3]),
+        "next": "Look at what moved: a broken feed is repaired, not retrained.",
+    }
+    return Notified(week.week, CHANNEL, payload)
 
 
 def upper_bound(successes: int, trials: int) -> float:

@@ -116,6 +116,8 @@ def verdict(state: RunState) -> str:
         after += f", {models} models served in turn" if models > 1 else ""
     else:
         after = f"after retraining {found.recovered:.1%}"
+        if found.otherwise is not None:
+            after += f", where the old model would have had {found.otherwise:.1%}"
     return f"First alert in week {first.number}: {before}{found.at_alert:.1%} that week; {after}."
 
 

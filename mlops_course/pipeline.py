@@ -10,18 +10,17 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from mlops_course import drift, registry, tracking
-from mlops_course.errors import CourseError, DataError, ServiceError
+from mlops_course.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.events import (
     STAGES,
-    AlertRaised,
     Event,
-    Notified,
     Promoted,
     Rejected,
     Retrained,
@@ -33,7 +32,7 @@ from mlops_course.events import (
     WeekScored,
 )
 from mlops_course.flights import Week, draw, fingerprint, labelled, load_flights, weeks
-from mlops_course.monitoring import ACCURACY_RULE, AccuracyRule, measure
+from mlops_course.monitoring import AccuracyRule, alert_on, measure, notice
 from mlops_course.scenarios import SCENARIOS, RunConfig
 from mlops_course.serving import Service
 from mlops_course.training import TrainingConfig, TrainingResult, baseline, evaluate, train
@@ -47,7 +46,6 @@ FIRST_TRAINED, FIRST_HELD_OUT, LAST_HELD_OUT = (
 )
 RETRAIN_WEEKS = 2
 LEAST_TRAINING_ROWS, LEAST_WEEK_ROWS = 50_000, 4_000
-CHANNEL = "#push-back-oncall"
 SMOKE_ROWS, SMOKE_TOLERANCE = 200, 1e-9
 
 T = TypeVar("T")
@@ -57,9 +55,9 @@ Steps = Generator[Event, None, T]
 
 def run_pipeline(
     config: RunConfig | None = None,
-    workspace: Workspace | None = None,
+    workspace: Workspace | str | Path | None = None,
     service: Service | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Run the loop and yield what happens, event by event.
 
     Parameters
@@ -67,7 +65,7 @@ def run_pipeline(
     config
         What to run; by default eight weeks of good data.
     workspace
-        Where results go; by default `open_workspace()`.
+        Where results go, or its folder; by default `open_workspace()`.
     service
         A scoring service to use and keep; without one, the run starts its own and stops it.
 
@@ -77,8 +75,16 @@ def run_pipeline(
         Before the first event, if the store cannot be used. Later trouble is the event
         `StageFailed`, which is then the last one.
     """
-    store = tracking.connect(workspace or open_workspace())
-    config = config or RunConfig()
+    config = config if config is not None else RunConfig()
+    if not isinstance(config, RunConfig):
+        raise ParameterError(
+            f"The configuration is {config!r}.",
+            "run_pipeline takes a RunConfig.",
+            "Write run_pipeline(RunConfig(scenario='good')).",
+        )
+    if not isinstance(workspace, Workspace):
+        workspace = open_workspace(workspace)
+    store = tracking.connect(workspace)
     if service is not None:
         yield from _Run(config, store, service).events()
         return
@@ -108,6 +114,8 @@ class _Run:
     version: str = ""
     episode: list[Week] = field(default_factory=list)
     challenger: _Model | None = None
+    champion: _Model | None = None
+    former: _Model | None = None
 
     def events(self) -> Iterator[Event]:
         """Yield the whole run, and close its MLflow run however it ends."""
@@ -115,8 +123,11 @@ class _Run:
         self.scenario = SCENARIOS[self.config.scenario]
         self.origin = tracking.provenance()
         params = {**asdict(self.config), "weeks": self.config.planned_weeks}
-        self.run_id = tracking.start_run(self.store, self.scenario.name, self.origin, params)
-        warm_up = threading.Thread(target=self._warm_up, daemon=True)
+        try:
+            self.run_id = tracking.start_run(self.store, self.scenario.name, self.origin, params)
+        except (OSError, *tracking.STORE_ERRORS) as error:
+            raise tracking.explain(error) from error
+        warm_up = threading.Thread(target=self._warm_up)
         warm_up.start()
         status = "KILLED"
         try:
@@ -129,7 +140,8 @@ class _Run:
             except (CourseError, OSError, *tracking.STORE_ERRORS) as error:
                 status = "FAILED"
                 seconds = time.perf_counter() - self.stage_started
-                yield StageFailed(self.stage, self.cycle, seconds, tracking.explain(error))
+                message = str(tracking.explain(error))
+                yield StageFailed(self.stage, self.cycle, seconds, message)
         finally:
             warm_up.join()
             with suppress(*tracking.STORE_ERRORS):
@@ -232,6 +244,7 @@ class _Run:
         reason = next(check.seen for check in verdict.checks if check.name == "better overall")
         before = registry.promote(self.store, registered.version, reason)
         self.version = registered.version
+        self.former, self.champion = self.champion, model
         yield Promoted(week, before, registered.version, reason, model.run_id)
 
     def _register(self, model: _Model) -> tuple[registry.Registered, str, Figures]:
@@ -283,7 +296,7 @@ class _Run:
             "weeks with alert": alerts,
             "mean accuracy": f"{mean:.3f}",
         }
-        headline = f"{alerts} alert{'' if alerts == 1 else 's'} in {len(scored)} weeks"
+        headline = f"{_counted(alerts, 'alert')} in {_counted(len(scored), 'week')}"
         yield StageFinished("monitor", 1, spent, headline, figures)
 
     def _score(self, week: Week, struck: bool) -> tuple[WeekScored, np.ndarray]:
@@ -304,44 +317,31 @@ class _Run:
             findings=checks.failures,
             incident=struck,
             alert=AccuracyRule(self.config.threshold).fires(quality),
+            former_accuracy=self._former_accuracy(week.flights),
         )
         metrics = {f"drift.{name}": score for name, score in moved.items()}
         metrics |= {**asdict(quality), "alert": event.alert}
         tracking.log_metrics(self.store, self.run_id, metrics, week.number)
         return event, scores.probability >= 0.5
 
+    def _former_accuracy(self, flights: pd.DataFrame) -> float | None:
+        if self.former is None:
+            return None
+        return measure(flights, self.former.result.model.probability(flights)).accuracy
+
     def _react(self, week: Week, event: WeekScored, called: np.ndarray) -> Steps[None]:
         if event.alert:
             self.episode.append(week)
-            alert = self._alert(event)
+            alert = alert_on(event, self.config.threshold)
             yield alert
             if len(self.episode) == 1:
-                yield Notified(event.week, CHANNEL, self._notice(alert, event))
+                yield notice(alert, event)
         if self.challenger is not None:
             yield from self._decide(week, event, called)
         elif not event.alert:
             self.episode.clear()
         elif self.config.retrain == "auto" and len(self.episode) == RETRAIN_WEEKS:
             yield from self._retrain(event.week)
-
-    def _alert(self, event: WeekScored) -> AlertRaised:
-        message = (
-            f"Accuracy {event.accuracy:.3f} in the week of {event.week}: at most "
-            f"{event.upper:.3f} with 95% confidence, below {self.config.threshold:.2f}."
-        )
-        return AlertRaised(
-            event.week, ACCURACY_RULE, event.accuracy, self.config.threshold, message
-        )
-
-    def _notice(self, alert: AlertRaised, event: WeekScored) -> dict[str, object]:
-        return {
-            "channel": CHANNEL,
-            "text": alert.message,
-            "model": f"{registry.MODEL_NAME} version {event.model_version}",
-            "inputs_moved": list(event.drifted[:3]),
-            "data_checks_failed": list(event.findings[:3]),
-            "next": "Look at what moved: a broken feed is repaired, not retrained.",
-        }
 
     def _retrain(self, week: str) -> Steps[None]:
         """Train a candidate on the episode's weeks alone; it waits for later rows."""
@@ -382,6 +382,10 @@ class _Run:
             yield from self._release(model, verdict, flights, event.week)
         else:
             yield Rejected(event.week, verdict.failures[0])
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _require(verdict: Verdict, expected: str) -> None:

@@ -184,28 +184,37 @@ def chance(week: WeekScored, threshold: float) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run in four accuracies; None where there is nothing to average.
+    """A run in five accuracies; None where there is nothing to average.
 
     ``before`` is the mean of the weeks before the first alert, ``at_alert`` the first week with
-    an alert, ``alarmed`` the mean of all weeks with one, and ``recovered`` the mean of the weeks
-    that the last model served, if it replaced another after an alert.
+    an alert, ``alarmed`` the mean of all weeks with one, ``recovered`` the mean of the weeks that
+    the last model served, if it replaced another after an alert, and ``otherwise`` what the
+    model it replaced would have scored on those.
     """
 
     before: float | None
     at_alert: float | None
     alarmed: float | None
     recovered: float | None
+    otherwise: float | None
 
 
 def outcome(state: RunState) -> Outcome:
-    """Return the run in four accuracies: before, at and during the alert, and recovered."""
+    """Return the run in five accuracies: before, at and during the alert, and recovered."""
     first = next((i for i, week in enumerate(state.weeks) if week.alert), None)
     if first is None:
-        return Outcome(_mean(state.weeks), None, None, None)
+        return Outcome(_mean(state.weeks), None, None, None, None)
     bad, last = state.weeks[first], state.weeks[-1].model_version
     served = [w for w in state.weeks if w.model_version == last != bad.model_version]
     alarmed = [w for w in state.weeks if w.alert]
-    return Outcome(_mean(state.weeks[:first]), bad.accuracy, _mean(alarmed), _mean(served))
+    otherwise = [w.former_accuracy for w in served if w.former_accuracy is not None]
+    return Outcome(
+        _mean(state.weeks[:first]),
+        bad.accuracy,
+        _mean(alarmed),
+        _mean(served),
+        fmean(otherwise) if otherwise else None,
+    )
 
 
 def _mean(weeks: Iterable[WeekScored]) -> float | None:

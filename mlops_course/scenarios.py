@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from numbers import Integral
 
 from mlops_course.errors import ParameterError
 from mlops_course.incidents import INCIDENTS, Incident
@@ -100,7 +101,7 @@ class RunConfig:
     retrain: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.scenario not in SCENARIOS:
+        if not isinstance(self.scenario, str) or self.scenario not in SCENARIOS:
             raise ParameterError(
                 f"There is no scenario {self.scenario!r}.",
                 f"Known scenarios: {', '.join(SCENARIOS)}.",
@@ -132,4 +133,4 @@ class RunConfig:
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    return type(value) is not bool and isinstance(value, Integral) and low <= int(value) <= high

@@ -156,6 +156,12 @@ class Service:
         parts: list[np.ndarray] = []
         latency: list[float] = []
         errors, version = 0, self.version
+        if batch < 1 or not version:
+            raise ServiceError(
+                f"Nothing was scored: the batch has {batch} rows, the version is {version!r}.",
+                "A batch has at least one row, and a model must be loaded.",
+                "Call load with a registered model's path first.",
+            )
         for start in range(0, len(rows), batch):
             piece = rows.iloc[start : start + batch]
             begun = time.perf_counter()

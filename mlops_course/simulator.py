@@ -27,7 +27,7 @@ from mlops_course.events import STAGES, Event
 from mlops_course.runstate import RunResult, RunState, advance, result_of
 from mlops_course.scenarios import SCENARIOS, RunConfig
 from mlops_course.serving import Service
-from mlops_course.workspace import Workspace, open_workspace
+from mlops_course.workspace import Workspace
 
 REFRESH_SECONDS = 0.1
 _STATIC = files("mlops_course").joinpath("static")
@@ -115,7 +115,8 @@ class PipelineSimulator:
     threshold
         Accuracy below which the alert fires.
     retrain
-        Whether to retrain automatically when an alert persists.
+        Whether to retrain automatically when an alert persists: True or ``auto``, False or
+        ``never``.
     workspace
         The folder for results; by default that of `workspace.open_workspace`.
 
@@ -140,10 +141,11 @@ class PipelineSimulator:
         weeks: int | None = None,
         seed: int = 0,
         threshold: float = 0.90,
-        retrain: bool = True,
+        retrain: bool | str = True,
         workspace: Workspace | str | Path | None = None,
     ) -> None:
-        config = RunConfig(scenario, weeks, seed, threshold, "auto" if retrain else "never")
+        words: dict[bool | str, str] = {True: "auto", False: "never"}
+        config = RunConfig(scenario, weeks, seed, threshold, words.get(retrain, str(retrain)))
         self.state = RunState()
         self.error: BaseException | None = None
         self.service = Service()
@@ -162,8 +164,8 @@ class PipelineSimulator:
         idle = [other.service for other in _ALL if other._driver is None]
         _ALL.add(self)
         weakref.finalize(self, self.service.close)
-        for task in (_load_pipeline, lambda: _start(self.service, idle)):
-            threading.Thread(target=task, daemon=True).start()
+        threading.Thread(target=_load_pipeline, daemon=True).start()
+        threading.Thread(target=_start, args=(self.service, idle)).start()
 
     # ---- what a person does
 
@@ -298,9 +300,7 @@ class PipelineSimulator:
     def _source(self, config: RunConfig) -> Iterator[Event]:
         from mlops_course.pipeline import run_pipeline
 
-        given = self._workspace
-        workspace = given if isinstance(given, Workspace) else open_workspace(given)
-        return run_pipeline(config, workspace, self.service)
+        return run_pipeline(config, self._workspace, self.service)
 
     def _hear(self, driver: Driver, event: Event) -> None:
         with self._lock:

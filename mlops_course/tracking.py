@@ -7,6 +7,7 @@ commit with a dirty flag, random seed and environment. Versions and aliases are 
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -33,7 +34,7 @@ from mlops_course.errors import CourseError, WorkspaceError
 from mlops_course.features import FEATURES
 from mlops_course.flights import fingerprint
 from mlops_course.training import TrainingResult
-from mlops_course.workspace import Workspace, check_store
+from mlops_course.workspace import RESET, Workspace, check_store
 
 EXPERIMENT = "push-back"
 TRUSTED_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
@@ -92,8 +93,8 @@ def connect(workspace: Workspace) -> Store:
     WorkspaceError
         If the store is locked, damaged, deleted, or made by another MLflow.
     """
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.CRITICAL)
     if not workspace.root.exists():
         raise WorkspaceError(
             f"The workspace {workspace.root} was deleted.",
@@ -112,7 +113,7 @@ def connect(workspace: Workspace) -> Store:
         raise WorkspaceError(
             f"MLflow cannot open the store {workspace.database}: {_first_line(error)}.",
             f"It must have been made by MLflow {mlflow.__version__} or a version it can read.",
-            "Copy it away if you need it, then run `mlops-course reset` to start afresh.",
+            f"Copy it away if you need it, then start afresh: {RESET}.",
         ) from error
 
 
@@ -224,20 +225,22 @@ def log_training(
     return run_id, _log_model(run_id, result, dataset_version)
 
 
-def explain(error: Exception) -> str:
-    """Return what a learner can do about trouble with the store or the disk in mid-run."""
+def explain(error: Exception) -> CourseError:
+    """Turn trouble with the store or the disk in mid-run into what a learner can do about it."""
     if isinstance(error, CourseError):
-        return str(error)
+        return error
     hints = {
-        "locked": "Stop the other notebook or command that is writing to the store.",
-        "readonly": "The store was deleted or made read-only; check the workspace folder.",
+        "unable to open": "The workspace folder was deleted; the next run makes a new one.",
         "no such table": "The store was deleted; the next run makes a new one.",
+        "locked": "Stop the other notebook or command that is writing to the store.",
+        "readonly": "The store was deleted or made read-only; look at the workspace folder.",
         "full": "Free some disk space.",
         "No space": "Free some disk space.",
     }
-    said = str(error)
-    hint = next((hints[sign] for sign in hints if sign in said), "Look at the workspace folder.")
-    return f"The results could not be written ({_first_line(error)}). {hint} Then run again."
+    hint = next((hints[sign] for sign in hints if sign in str(error)), "Look at the workspace.")
+    return WorkspaceError(
+        f"The results could not be written ({_first_line(error)}).", hint, "Then run again."
+    )
 
 
 def _log_model(run_id: str, result: TrainingResult, dataset_version: str) -> str:
@@ -300,4 +303,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """Return what went wrong in few words; SQLite's own where it had any."""
+    said = str(error).strip()
+    if sqlite := re.search(r"\(sqlite3\.\w+\) ([^\n\[]+)", said):
+        return sqlite.group(1).strip()
+    return (said.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from mlops_course.features import CATEGORICAL, NUMERIC, WEATHER, Vocabulary
+from mlops_course.training import baseline
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -134,8 +135,8 @@ def gate(
 
     Returns
     -------
-    A verdict of three kinds of check: enough rows; better overall, beyond chance; and at no
-    airport worse beyond chance. The difference is paired, so what both get wrong cancels.
+    A verdict: enough rows; better overall, beyond chance; no worse than the one-line rule and
+    at no airport worse, beyond chance. Differences are paired: what both get wrong cancels.
     Source of the interval: Agresti, *Categorical Data Analysis*, 3rd ed., section 11.1.
     """
     late = flights["late"].to_numpy() == 1
@@ -155,6 +156,10 @@ def gate(
             f"with {CONFIDENCE:.0%} confidence.",
         ),
     ]
+    if not np.array_equal(rule := baseline(flights), yardstick):
+        _, mean, high = paired_interval((candidate == late).astype(float) - (rule == late))
+        seen = f"Against the rule {100 * mean:+.2f} points, at most {100 * high:+.2f}."
+        checks.append(Check("no worse than the rule", high >= 0, seen))
     for airport in sorted(flights["origin"].unique()):
         inside = (flights["origin"] == airport).to_numpy()
         if inside.sum() >= LEAST_SLICE:

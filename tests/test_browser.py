@@ -46,6 +46,10 @@ CELLS_WITH_ERRORS = """
     .map((cell) => [cell.source].flat().join(""))
 """
 
+RESTART_KERNEL = """
+() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()
+"""
+
 pytestmark = pytest.mark.browser
 
 
@@ -144,6 +148,17 @@ def test_lesson_when_worked_through_then_the_alert_of_the_drift_can_be_read(page
         said = log.locator("li[data-kind=alert]").last.inner_text(timeout=5_000)
         assert re.search(r"accuracy.*90", said, re.IGNORECASE | re.DOTALL), said
         assert log.locator("li[data-kind=done]").count() == 2, log.inner_text()
+
+
+def test_kernel_when_restarted_in_mid_run_then_the_widget_says_so(page):
+    simulator = page.locator(".mls").first
+    with evidence(page, "restart"):
+        choose(page, "Good data")
+        page.get_by_role("button", name="Run pipeline").first.click()
+        page.wait_for_selector(".mls[data-mode=running]")
+        page.evaluate(RESTART_KERNEL)
+        page.wait_for_selector(".mls[data-mode=lost]")
+        assert "Run this cell again" in simulator.locator(".mls-status").inner_text()
 
 
 def test_kernel_when_shut_down_then_no_service_stays(page, lab):

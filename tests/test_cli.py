@@ -112,3 +112,11 @@ def test_simulate_when_interrupted_then_status_130_and_the_run_is_closed(workspa
     store = tracking.connect(open_workspace(workspace.root))
     runs = store.client.search_runs([store.experiment_id], "tags.`mlflow.runName` = 'real-year'")
     assert [found.info.status for found in runs] == ["KILLED"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a Unix shell")
+def test_simulate_when_its_reader_goes_away_then_it_ends_quietly(workspace):
+    command = f"{sys.executable} -m mlops_course simulate --weeks 1 --json"
+    command += f" --workspace {workspace.root} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

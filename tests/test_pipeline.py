@@ -2,6 +2,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import numpy as np
@@ -9,7 +11,7 @@ import psutil
 import pytest
 
 from mlops_course import registry, tracking
-from mlops_course.errors import WorkspaceError
+from mlops_course.errors import ParameterError, WorkspaceError
 from mlops_course.events import (
     STAGES,
     AlertRaised,
@@ -215,3 +217,25 @@ def test_deploy_when_finished_then_service_and_training_agree_on_the_smoke_rows(
 def test_weeks_when_measured_then_confidence_is_not_accuracy(drift):
     gaps = [week.confidence - week.accuracy for week in only(drift, WeekScored)]
     assert np.ptp(gaps) > 0.05
+
+
+def test_run_when_dropped_half_read_at_the_programs_end_then_it_still_ends(workspace):
+    code = (
+        "import sys; from mlops_course.pipeline import run_pipeline;"
+        "events = run_pipeline(workspace=sys.argv[1]); print(type(next(events)).__name__)"
+    )
+    command = [sys.executable, "-c", code, str(workspace.root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "RunStarted\n")
+
+
+def test_retrained_weeks_when_scored_then_say_what_the_old_model_would_have_had(drift):
+    weeks = only(drift, WeekScored)
+    assert all(week.former_accuracy is None for week in weeks[:6])
+    assert all(week.former_accuracy < week.accuracy - 0.03 for week in weeks[6:])
+
+
+@pytest.mark.parametrize("config", ["good", {"scenario": "good"}, 3])
+def test_run_when_the_configuration_is_none_then_says_what_it_takes(workspace, config):
+    with pytest.raises(ParameterError, match="takes a RunConfig"):
+        next(run_pipeline(config, workspace))

@@ -309,3 +309,24 @@ def test_driver_when_cancelled_while_resting_then_closes_its_source():
     assert driver.wait(5) and closed.is_set() and len(heard) == 2
     driver.tell("play")
     assert driver.cancelled
+
+
+def test_scenario_when_changed_after_the_long_year_was_shown_then_the_settings_stay_valid(sim):
+    sim.run()
+    for scenario, weeks in (("real-year", 39), ("drift", 8), ("real-year", 39), ("padding", 8)):
+        sim.controls.choose(scenario)
+        assert (sim.config.scenario, sim.config.weeks) == (scenario, weeks)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(True, "auto"), (False, "never"), ("auto", "auto"), ("never", "never")]
+)
+def test_retrain_when_given_in_either_way_then_means_the_same(given, meant):
+    simulator = PipelineSimulator(retrain=given)
+    simulator.close()
+    assert simulator.config.retrain == meant
+
+
+def test_retrain_when_given_another_word_then_refuses():
+    with pytest.raises(ParameterError, match="'auto' or 'never'"):
+        PipelineSimulator(retrain="maybe")

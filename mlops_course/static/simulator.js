@@ -156,11 +156,22 @@ function render({ model, el }) {
     model.save_changes();
   });
 
+  // The kernel went away: say so instead of showing a run that nobody drives any more.
+  function showLost() {
+    if (!root.closest(".jupyter-widgets-disconnected")) return;
+    root.dataset.mode = "lost";
+    fill(slot("status"), "The kernel is gone, and what was running with it. Run this cell again.");
+    fill(slot("spoken"), "The kernel is gone. Run this cell again.");
+  }
+  const lost = () => setTimeout(showLost);
+  model.on("comm_live_update", lost);
+
   for (const [name, draw] of Object.entries(show)) {
     draw();
     model.on(`change:${name}`, draw);
   }
   return () => {
+    model.off("comm_live_update", lost);
     for (const [name, draw] of Object.entries(show)) model.off(`change:${name}`, draw);
   };
 }
