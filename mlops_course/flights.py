@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 
 from mlops_course.errors import DataError, ParameterError
 from mlops_course.features import CATEGORICAL, FEATURES, NUMERIC, WEATHER
@@ -36,8 +37,8 @@ class Week:
 
 def load_flights(
     workspace: Workspace,
-    first: date = FIRST_DAY,
-    last: date = LAST_DAY,
+    first: date | str = FIRST_DAY,
+    last: date | str = LAST_DAY,
     *,
     extra: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -60,20 +61,26 @@ def load_flights(
     ParameterError
         If the period holds no day of 2013.
     """
-    if first > last or last < FIRST_DAY or first > LAST_DAY:
+    try:
+        begin, end = pd.Timestamp(first).normalize(), pd.Timestamp(last).normalize()
+    except (TypeError, ValueError):
+        begin, end = pd.Timestamp.max, pd.Timestamp.min
+    if begin > end or end < pd.Timestamp(FIRST_DAY) or begin > pd.Timestamp(LAST_DAY):
         raise ParameterError(
             f"There are no flights from {first} to {last}.",
             f"The data covers {FIRST_DAY} to {LAST_DAY}.",
-            "Choose a period inside it, first day first.",
+            "Give two days inside it, first day first, such as date(2013, 9, 2).",
         )
     path = workspace.cache / "flights.parquet"
     if not path.exists():
         _write_atomically(_read_package(), path)
-    return pd.read_parquet(
+    flights = pd.read_parquet(
         path,
         columns=["date", *FEATURES, "arr_delay", "late", *extra],
-        filters=[("date", ">=", pd.Timestamp(first)), ("date", "<=", pd.Timestamp(last))],
+        filters=[("date", ">=", begin), ("date", "<=", end)],
     ).reset_index(drop=True)
+    pyarrow.default_memory_pool().release_unused()
+    return flights
 
 
 def labelled(flights: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from mlops_course.errors import WorkspaceError
 
 HOME_VARIABLE = "MLOPS_COURSE_HOME"
 NEEDED_BYTES = 200 * 2**20
+RESET = "`python3 course.py reset`, or `mlops-course reset`"
 _MARK = ".mlops-course-workspace"
 
 
@@ -95,6 +96,12 @@ def open_workspace(root: str | Path | None = None, *, cache: Path | None = None)
         ) from error
     check_store(workspace)
     return workspace
+
+
+def open_lessons() -> Workspace:
+    """Open the workspace that the lessons write to; it shares the default workspace's cache."""
+    home = open_workspace()
+    return open_workspace(home.lessons, cache=home.cache)
 
 
 def check_store(workspace: Workspace) -> None:
@@ -190,5 +197,5 @@ def _probe(database: Path) -> None:
         raise WorkspaceError(
             f"The MLflow store {database} is damaged ({error}).",
             "It must be a SQLite file.",
-            "Copy it away if you need it, then run `mlops-course reset` to start afresh.",
+            f"Copy it away if you need it, then start afresh: {RESET}.",
         ) from error

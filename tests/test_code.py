@@ -30,6 +30,7 @@ ROOMS = (
     "training",
     "tracking",
     "validation",
+    "testing",
     "registry",
     "scorer",
     "serving",
@@ -48,6 +49,7 @@ ROOMS = (
     "score",
     "lessons",
     "exercises",
+    "mlflow_ui",
     "doctor",
     "cli",
 )

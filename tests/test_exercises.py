@@ -89,7 +89,7 @@ def test_exercise_when_in_the_notebook_then_has_the_same_words_and_an_untouched_
     stubs = [
         c.source for c in found if c.cell_type == "code" and f'check("{exercise.key}"' in c.source
     ]
-    assert len(stubs) == 1 and stubs[0].startswith(exercise.stub.strip())
+    assert len(stubs) == 1 and exercise.stub.strip() in stubs[0]
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -105,7 +105,7 @@ def test_solved_copy_when_made_then_every_stub_gave_way_to_its_solution(lesson):
 @pytest.mark.parametrize("value", [None, 0, "", "x", [], {}, object(), lambda *_: 1 / 0], ids=repr)
 def test_check_when_given_nonsense_then_answers_with_a_sentence(exercise, value):
     feedback = check(exercise.key, value)
-    assert feedback.status == "wrong" and feedback.text.endswith((".", "?", "!", ")"))
+    assert feedback.status == "wrong" and len(feedback.text.split()) > 4
 
 
 @pytest.mark.parametrize("lesson", LESSONS)

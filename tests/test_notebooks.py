@@ -15,7 +15,10 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 
 # What papermill sets in each lesson: values other than those in the cell tagged "parameters".
 PARAMETERS = {
-    "00": {"seed": 7, "weeks": 6},
+    "00": {"seed": 7, "weeks": 7},
+    "01": {"seed": 7, "learn_last": "2013-02-28"},
+    "02": {"seed": 3, "month": 4},
+    "03": {"first": "2013-08-01", "cut": "2013-09-16", "last": "2013-09-30", "seed": 7},
 }
 
 # A cell with this tag shows something that other parameters must change.

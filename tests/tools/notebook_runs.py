@@ -111,7 +111,7 @@ def nbval(path: Path, cache: Path | None = None) -> Nbval:
 
 def papermill(path: Path, parameters: Mapping[str, Any], cache: Path | None = None) -> Papermill:
     """Run a notebook with other parameters."""
-    given = [word for name, value in parameters.items() for word in ("-p", name, json.dumps(value))]
+    given = [word for name, value in parameters.items() for word in ("-p", name, _word(value))]
     with clean_place(cache) as surroundings:
         made = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
         options = ["-k", "python3", "--cwd", str(path.parent), "--no-progress-bar"]
@@ -123,6 +123,11 @@ def papermill(path: Path, parameters: Mapping[str, Any], cache: Path | None = No
         own = zip(notebook.cells, tags, strict=True)
         notebook.cells = [cell for cell, tag in own if "injected-parameters" not in tag]
     return Papermill(said.returncode, said.stdout + said.stderr, notebook)
+
+
+def _word(value: Any) -> str:
+    """Return a parameter as papermill's command line reads it: text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def mutated(path: Path, cache: Path | None = None) -> Mutated:

@@ -1,0 +1,79 @@
+"""A learner's tests: run by pytest over many cases, or one by one as evidence."""
+
+import inspect
+import sys
+from datetime import date
+
+import pytest
+
+from mlops_course.errors import ParameterError
+from mlops_course.flights import load_flights
+from mlops_course.scorer import Scorer
+from mlops_course.testing import judge, run_tests, saved
+from mlops_course.training import TrainingConfig, train
+
+SOURCES = {
+    "test_small": "def test_small(case):\n    assert case < 3\n",
+    "test_even": "def test_even(case):\n    assert case % 2 == 0\n",
+    "test_raises": "def test_raises(case):\n    raise KeyError(case)\n",
+    "test_below": "def test_below(case):\n    assert case < limit\n",
+    "test_broken": "def test_broken(case)\n    pass\n",
+}
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Give a test as if its cell had just been run."""
+
+    def by_name(name):
+        names = {}
+        exec(SOURCES[name].replace("test_broken(case)\n", "test_broken(case):\n"), names)
+        return names[name]
+
+    monkeypatch.setattr(inspect, "getsource", lambda test: SOURCES[test.__name__])
+    return by_name
+
+
+def test_run_when_tests_meet_cases_then_every_outcome_is_real_and_in_order(written):
+    tests = [written(name) for name in ("test_small", "test_even", "test_raises")]
+    table = run_tests(*tests, on={"two": 2, "four": 4, "one": 1})
+    assert list(table.index) == ["test_small", "test_even", "test_raises"]
+    assert list(table.columns) == ["two", "four", "one"]
+    assert table.loc["test_small"].tolist() == ["passed", "failed", "passed"]
+    assert table.loc["test_even"].tolist() == ["passed", "passed", "failed"]
+    assert set(table.loc["test_raises"]) == {"failed"}
+
+
+def test_run_when_called_then_prints_nothing(written, capfd):
+    run_tests(written("test_small"), on={"four": 4})
+    assert capfd.readouterr() == ("", "")
+
+
+def test_run_when_a_test_names_what_the_notebook_defined_then_finds_it(written, monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "limit", 3, raising=False)
+    table = run_tests(written("test_below"), on={"two": 2, "four": 4})
+    assert table.iloc[0].tolist() == ["passed", "failed"]
+
+
+def test_run_when_the_file_cannot_be_read_then_says_what_a_test_is(written):
+    with pytest.raises(ParameterError, match="could not run these tests"):
+        run_tests(written("test_broken"), on={"two": 2})
+
+
+def test_judge_when_a_test_fails_or_raises_then_the_verdict_does_not_pass(written):
+    tests = [written(name) for name in ("test_small", "test_even", "test_raises")]
+    assert judge(2, *tests[:2]).passed
+    verdict = judge(4, *tests)
+    assert [check.passed for check in verdict.checks] == [False, True, False]
+    assert verdict.subject == "test_small, test_even, test_raises"
+    assert "KeyError" in verdict.failures[1]
+
+
+def test_saved_when_open_then_a_service_can_load_it_and_afterwards_it_is_gone(workspace):
+    january = load_flights(workspace, date(2013, 1, 1), date(2013, 1, 3))
+    model = train(january, TrainingConfig(max_iter=2)).model
+    with saved(model) as path:
+        scorer = Scorer()
+        scorer.load(path, "1")
+        assert scorer.loaded is not None and scorer.loaded.version == "1"
+    assert not path.exists()
