@@ -165,7 +165,8 @@ class PipelineSimulator:
         _ALL.add(self)
         weakref.finalize(self, self.service.close)
         threading.Thread(target=_load_pipeline, daemon=True).start()
-        threading.Thread(target=_start, args=(self.service, idle)).start()
+        self._warm_up = threading.Thread(target=_start, args=(self.service, idle))
+        self._warm_up.start()
 
     # ---- what a person does
 
@@ -223,6 +224,7 @@ class PipelineSimulator:
         if driver is not None:
             driver.tell("cancel")
             driver.wait(10)
+        self._warm_up.join()
         self.service.close()
 
     # ---- what can be read
