@@ -183,7 +183,7 @@ class PipelineSimulator:
         self.reset()
         self._begin("play").work()
         if self.state.status == "failed":
-            raise CourseError("The run stopped.", self.state.error, "Then run again.")
+            raise CourseError("The run stopped.", self.state.error, "What it had finished is kept.")
         return self
 
     def play(self) -> None:

@@ -85,8 +85,8 @@ class Provenance:
 def connect(workspace: Workspace) -> Store:
     """Open the workspace's MLflow store, making it on first use.
 
-    Also points MLflow's own functions at it, so that `mlflow.search_runs()` in a notebook
-    sees what the course wrote.
+    Also points MLflow's own functions at it and its experiment, so that
+    `mlflow.search_runs()` in a notebook sees what the course wrote.
 
     Raises
     ------
@@ -108,7 +108,9 @@ def connect(workspace: Workspace) -> Store:
         mlflow.set_tracking_uri(workspace.tracking_uri)
         mlflow.set_registry_uri(workspace.tracking_uri)
         client = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
-        return Store(workspace, client, _experiment(client, workspace))
+        experiment_id = _experiment(client, workspace)
+        mlflow.set_experiment(experiment_id=experiment_id)
+        return Store(workspace, client, experiment_id)
     except STORE_ERRORS as error:
         raise WorkspaceError(
             f"MLflow cannot open the store {workspace.database}: {_first_line(error)}.",
