@@ -26,7 +26,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -85,8 +85,8 @@ class Provenance:
 def connect(workspace: Workspace) -> Store:
     """Open the workspace's MLflow store, making it on first use.
 
-    Also points MLflow's own functions at it and its experiment, so that
-    `mlflow.search_runs()` in a notebook sees what the course wrote.
+    Also points MLflow's own functions at it, so that `mlflow.search_runs()` in a notebook
+    sees what the course wrote.
 
     Raises
     ------
@@ -108,9 +108,7 @@ def connect(workspace: Workspace) -> Store:
         mlflow.set_tracking_uri(workspace.tracking_uri)
         mlflow.set_registry_uri(workspace.tracking_uri)
         client = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
-        experiment_id = _experiment(client, workspace)
-        mlflow.set_experiment(experiment_id=experiment_id)
-        return Store(workspace, client, experiment_id)
+        return Store(workspace, client, _experiment(client, workspace))
     except STORE_ERRORS as error:
         raise WorkspaceError(
             f"MLflow cannot open the store {workspace.database}: {_first_line(error)}.",
@@ -224,7 +222,9 @@ def log_training(
     )
     tags = [InputTag("mlflow.data.context", "training")]
     store.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
-    return run_id, _log_model(run_id, result, dataset_version)
+    model_uri = _log_model(store, run_id, result, dataset_version)
+    end_run(store, run_id)
+    return run_id, model_uri
 
 
 def explain(error: Exception) -> CourseError:
@@ -245,23 +245,29 @@ def explain(error: Exception) -> CourseError:
     )
 
 
-def _log_model(run_id: str, result: TrainingResult, dataset_version: str) -> str:
-    with mlflow.start_run(run_id=run_id):
-        info = mlflow.sklearn.log_model(
-            result.model.estimator,
-            name="model",
-            signature=_SIGNATURE,
-            pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
-            pyfunc_predict_fn="predict_proba",
-            serialization_format="skops",
-            skops_trusted_types=TRUSTED_TYPES,
-            metadata={
-                "vocabulary": dict(result.model.vocabulary),
-                "dataset_version": dataset_version,
-                "model_digest": result.digest,
-            },
-        )
-    return info.model_uri
+def _log_model(store: Store, run_id: str, result: TrainingResult, dataset_version: str) -> str:
+    """Log the model into a run that need be neither active nor in the active experiment."""
+    logged = store.client.create_logged_model(
+        store.experiment_id, name="model", source_run_id=run_id
+    )
+    info = Model.log(
+        artifact_path=None,
+        model_id=logged.model_id,
+        flavor=mlflow.sklearn,
+        run_id=run_id,
+        sk_model=result.model.estimator,
+        signature=_SIGNATURE,
+        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
+        pyfunc_predict_fn="predict_proba",
+        serialization_format="skops",
+        skops_trusted_types=TRUSTED_TYPES,
+        metadata={
+            "vocabulary": dict(result.model.vocabulary),
+            "dataset_version": dataset_version,
+            "model_digest": result.digest,
+        },
+    )
+    return str(info.model_uri)
 
 
 def _experiment(client: MlflowClient, workspace: Workspace) -> str:

@@ -38,6 +38,13 @@ def on_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
+@pytest.fixture(autouse=True)
+def no_experiment_for_later_processes() -> Iterator[None]:
+    """Forget the experiment that MLflow puts into the environment when a lesson is opened."""
+    yield
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left_behind() -> Iterator[None]:
     """Fail the session if a scoring service that a test started outlives it."""

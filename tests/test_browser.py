@@ -119,7 +119,7 @@ def run_pipeline(page) -> None:
 
 def test_lesson_when_opened_and_not_run_then_shows_no_broken_widget(page):
     with evidence(page, "opened"):
-        assert page.get_by_text("Error displaying widget").count() == 0
+        assert page.locator(".jp-OutputArea").get_by_text("Error displaying widget").count() == 0
         assert page.locator("img[src^='data:image/svg+xml']").first.is_visible()
 
 
