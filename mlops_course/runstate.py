@@ -150,11 +150,6 @@ def running_stage(state: RunState) -> StageRecord | None:
     return next((r for r in reversed(state.records) if r.state == "running"), None)
 
 
-def week_number(state: RunState, week: str) -> int | None:
-    """Return the number of the week that starts on the Monday ``week``."""
-    return next((w.number for w in state.weeks if w.week == week), None)
-
-
 def usual_drift(state: RunState) -> dict[str, float]:
     """Return each feature's median drift score in the first three weeks without an alert."""
     calm = [week for week in state.weeks if not week.alert][:USUAL_WEEKS]
