@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from mlops_course import drift, registry, tracking
+from mlops_course import drift, promotions, registry, tracking
 from mlops_course.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.events import (
     STAGES,
@@ -233,7 +233,7 @@ class _Run:
         called = model.result.model.probability(flights) >= 0.5
         verdict = gate(flights, called, yardstick, against)
         figures: Figures = {check.name: check.seen for check in verdict.checks}
-        self.store.client.log_dict(model.run_id, asdict(verdict), "gate.json")
+        promotions.log_verdict(self.store, model.run_id, verdict)
         return verdict, "passed" if verdict.passed else "refused", figures
 
     def _release(
@@ -242,10 +242,11 @@ class _Run:
         registered = yield from self._stage("register", lambda: self._register(model))
         yield from self._stage("deploy", lambda: self._deploy(model, registered, probe))
         reason = next(check.seen for check in verdict.checks if check.name == "better overall")
-        before = registry.promote(self.store, registered.version, reason)
+        evidence = model.run_id
+        entry = promotions.promote(self.store, registered.version, reason, evidence=evidence)
         self.version = registered.version
         self.former, self.champion = self.champion, model
-        yield Promoted(week, before, registered.version, reason, model.run_id)
+        yield Promoted(week, entry.before, registered.version, reason, model.run_id)
 
     def _register(self, model: _Model) -> tuple[registry.Registered, str, Figures]:
         registered = registry.register(self.store, model.run_id, model.uri)

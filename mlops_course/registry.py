@@ -1,7 +1,7 @@
 """The model registry: versions of one model, and the alias that says which one serves.
 
-A version is a run's model with a number; ``champion`` is the one in production, and only
-`promote` moves it.
+A version is a run's model with a number; ``champion`` is the one in production. Who moves it
+and why is the business of `promotions`.
 """
 
 from dataclasses import dataclass
@@ -49,31 +49,33 @@ def find(store: Store, alias: str = CHAMPION) -> Registered | None:
         raise
 
 
-def promote(store: Store, version: str, reason: str) -> str:
-    """Make ``version`` the champion, keep the reason on it, and return the version it replaces.
+def lineage(store: Store, version: str) -> dict[str, str]:
+    """Return where a version comes from: run, dataset version, commit, seed, model digest.
 
     Raises
     ------
     RegistryError
-        If there is no such version, or no reason is given.
+        If there is no such version, or its run is gone.
     """
-    if not reason.strip():
-        raise RegistryError(
-            f"Version {version} was not promoted: no reason was given.",
-            "Every promotion says why, for whoever reads it later.",
-            "Pass the reason, for instance the gate's verdict.",
-        )
-    previous = find(store, CHAMPION)
     try:
-        store.client.set_model_version_tag(MODEL_NAME, version, "promotion.reason", reason[:5000])
-        store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
+        run_id = store.client.get_model_version(MODEL_NAME, str(version)).run_id or ""
+        run = store.client.get_run(run_id)
     except MlflowException as error:
         raise RegistryError(
-            f"There is no version {version} of {MODEL_NAME}.",
-            "A version must be registered before it can be promoted.",
-            "Register it, or choose one that `MlflowClient().search_model_versions()` lists.",
+            f"Version {version} of {MODEL_NAME} leads to no run.",
+            "A registered version comes from a run of this store.",
+            "Look at `MlflowClient().search_model_versions()`.",
         ) from error
-    return previous.version if previous else ""
+    kept = {**run.data.params, **run.data.tags}
+    facts = {
+        "dataset version": "dataset_version",
+        "commit": "mlflow.source.git.commit",
+        "uncommitted changes": "git.dirty",
+        "seed": "seed",
+        "model digest": "model_digest",
+    }
+    found = {name: kept.get(key, "unknown") for name, key in facts.items()}
+    return {"version": str(version), "run": run_id, **found}
 
 
 def _describe(store: Store, found: ModelVersion) -> Registered:

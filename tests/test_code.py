@@ -17,7 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mlops_course"
-MOST_LINES, MOST_LINES_OF_CODE = 400, 4_000
+MOST_LINES = 400
+# What teaches must be read in an afternoon; what a person touches need only be used.
+MOST_CODE_OF_TEACHING, MOST_CODE_OF_INTERFACE = 3_500, 2_200
 
 # In the order in which data meets them. A room imports only rooms above it.
 ROOMS = (
@@ -32,6 +34,7 @@ ROOMS = (
     "validation",
     "testing",
     "registry",
+    "promotions",
     "scorer",
     "serving",
     "drift",
@@ -53,6 +56,7 @@ ROOMS = (
     "doctor",
     "cli",
 )
+FIRST_OF_INTERFACE = "runstate"
 SILENT = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
@@ -89,8 +93,13 @@ def test_module_when_measured_then_can_be_read_in_one_sitting(module):
     assert count_lines(PACKAGE / f"{module}.py") <= MOST_LINES
 
 
-def test_package_when_measured_then_can_be_read_in_an_afternoon():
-    assert sum(map(count_code, PACKAGE.glob("*.py"))) < MOST_LINES_OF_CODE
+def test_package_when_measured_then_what_teaches_can_be_read_in_an_afternoon():
+    split = ROOMS.index(FIRST_OF_INTERFACE)
+    teaching, interface = (
+        sum(count_code(PACKAGE / f"{room}.py") for room in rooms)
+        for rooms in (ROOMS[:split], ROOMS[split:])
+    )
+    assert teaching < MOST_CODE_OF_TEACHING and interface < MOST_CODE_OF_INTERFACE
 
 
 def test_rooms_when_listed_then_none_is_missing():

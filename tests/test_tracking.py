@@ -8,8 +8,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlops_course import registry, tracking
-from mlops_course.errors import RegistryError, WorkspaceError
+from mlops_course import tracking
+from mlops_course.errors import WorkspaceError
 from mlops_course.flights import fingerprint, labelled, load_flights
 from mlops_course.training import TrainingConfig, evaluate, train
 from mlops_course.workspace import reset_workspace
@@ -135,32 +135,3 @@ def test_provenance_when_there_is_no_repository_then_is_unknown(tmp_path, monkey
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     found = tracking.provenance()
     assert (found.commit, found.dirty, found.changed) == ("unknown", "unknown", ())
-
-
-def test_promote_when_versions_follow_each_other_then_the_alias_moves_and_keeps_reasons(
-    store, logged
-):
-    _, run_id, uri = logged
-    assert registry.find(store) is None
-    one, two = (registry.register(store, run_id, uri) for _ in range(2))
-    assert (one.version, two.version) == ("1", "2")
-    assert registry.promote(store, "1", "first") == ""
-    assert registry.promote(store, "2", "better") == "1"
-    found = registry.find(store)
-    assert found == two and (found.path / "MLmodel").exists()
-    kept = store.client.get_model_version(registry.MODEL_NAME, "2")
-    assert kept.tags["promotion.reason"] == "better"
-    champion = store.client.get_model_version_by_alias("push-back", "champion")
-    assert str(champion.version) == "2"
-
-
-def test_promote_when_version_or_reason_is_missing_then_refuses_and_the_champion_stays(
-    store, logged
-):
-    _, run_id, uri = logged
-    registry.promote(store, registry.register(store, run_id, uri).version, "first")
-    with pytest.raises(RegistryError, match="no reason"):
-        registry.promote(store, "1", " ")
-    with pytest.raises(RegistryError, match="no version 9"):
-        registry.promote(store, "9", "typo")
-    assert registry.find(store).version == "1"
