@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_course.errors import CourseError, ParameterError
 from mlops_course.events import (
@@ -31,6 +32,9 @@ from mlops_course.workspace import (
     open_workspace,
     reset_workspace,
 )
+
+if TYPE_CHECKING:
+    from mlops_course.serving import Service
 
 FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
 # No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
@@ -97,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     command("bench", _bench, "Measure the course's figures on this machine.")
     command("doctor", _doctor, "Look at versions, memory, disk, ports and store.")
     _simulate_options(command("simulate", _simulate, "Run the pipeline without a notebook."))
+    serve = command("serve", _serve, "Serve the champion over HTTP until interrupted.")
+    serve.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
+    serve.add_argument("--alias", default="champion", metavar="NAME", help="the alias to follow")
     notebooks = command("notebooks", _notebooks, "Execute the notebooks, or check their outputs.")
     mode = notebooks.add_mutually_exclusive_group(required=True)
     mode.add_argument("--execute", action="store_true", help="run them and store the outputs")
@@ -146,7 +153,7 @@ def _narrated(events: Iterator[Event]) -> Iterator[Event]:
     """Pass events on, and tell each of them on stderr."""
     for event in events:
         if line := _line(event):
-            print(line, file=sys.stderr, flush=True)
+            _say(line)
         yield event
 
 
@@ -172,6 +179,49 @@ def _line(event: Event) -> str:
             return f"rejected  {event.reason}"
         case _:
             return ""
+
+
+def _serve(options: argparse.Namespace, _: Sequence[str]) -> int:
+    if not 0 <= options.port <= 65_535:
+        raise ParameterError(
+            f"The port is {options.port}.",
+            "Ports go from 0 to 65535.",
+            "Leave it out for a free one.",
+        )
+    workspace = open_workspace()
+    _end_on_sigterm()
+
+    from mlops_course.serving import Service
+
+    service = Service(options.port, workspace.predictions, access_log="-")
+    with closing(service):
+        # The service needs two seconds to start, and so does what tells it the model.
+        starting = threading.Thread(target=_start_quietly, args=(service,))
+        starting.start()
+
+        from mlops_course import tracking
+        from mlops_course.deployment import serve
+
+        starting.join()
+        store = tracking.connect(workspace)
+        with (
+            suppress(KeyboardInterrupt),
+            serve(store, options.alias, service=service, tell=_say),
+        ):
+            print(service.url, flush=True)
+            threading.Event().wait()
+    _say("Stopped.")
+    return 0
+
+
+def _start_quietly(service: "Service") -> None:
+    """Start a service ahead of time; whoever uses it meets its trouble again."""
+    with suppress(CourseError):
+        service.start()
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _end_on_sigterm() -> None:

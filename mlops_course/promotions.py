@@ -22,7 +22,7 @@ from mlflow.entities import LifecycleStage, Param, Run
 from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
-from mlops_course.registry import CHAMPION, MODEL_NAME, find
+from mlops_course.registry import CHAMPION, MODEL_NAME, find, get
 from mlops_course.tracking import Store
 from mlops_course.validation import Check, Verdict
 
@@ -241,14 +241,7 @@ def _experiment(store: Store) -> str:
 
 def _checked_evidence(store: Store, version: str, evidence: str) -> str:
     """Return the digest of the verdict that speaks for a version, or refuse."""
-    try:
-        trained_by = store.client.get_model_version(MODEL_NAME, version).run_id
-    except MlflowException as error:
-        raise RegistryError(
-            f"There is no version {version} of {MODEL_NAME}.",
-            "A version must be registered before it can be promoted.",
-            "Register it, or choose one that `MlflowClient().search_model_versions()` lists.",
-        ) from error
+    trained_by = get(store, version).run_id
     text = _verdict_in(store, evidence)
     if text is None:
         fault = f"run {evidence or 'none'} holds no verdict of the gate"

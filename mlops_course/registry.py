@@ -49,6 +49,24 @@ def find(store: Store, alias: str = CHAMPION) -> Registered | None:
         raise
 
 
+def get(store: Store, version: str) -> Registered:
+    """Return a version by its number.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such version.
+    """
+    try:
+        return _describe(store, store.client.get_model_version(MODEL_NAME, str(version)))
+    except MlflowException as error:
+        raise RegistryError(
+            f"There is no version {version} of {MODEL_NAME}.",
+            "A version is made by registering a run's model.",
+            "Register it, or choose one that `MlflowClient().search_model_versions()` lists.",
+        ) from error
+
+
 def lineage(store: Store, version: str) -> dict[str, str]:
     """Return where a version comes from: run, dataset version, commit, seed, model digest.
 
@@ -57,14 +75,14 @@ def lineage(store: Store, version: str) -> dict[str, str]:
     RegistryError
         If there is no such version, or its run is gone.
     """
+    registered = get(store, version)
     try:
-        run_id = store.client.get_model_version(MODEL_NAME, str(version)).run_id or ""
-        run = store.client.get_run(run_id)
+        run = store.client.get_run(registered.run_id)
     except MlflowException as error:
         raise RegistryError(
-            f"Version {version} of {MODEL_NAME} leads to no run.",
+            f"The run that made version {version} of {MODEL_NAME} is gone.",
             "A registered version comes from a run of this store.",
-            "Look at `MlflowClient().search_model_versions()`.",
+            "Train and register the model again.",
         ) from error
     kept = {**run.data.params, **run.data.tags}
     facts = {
@@ -75,7 +93,7 @@ def lineage(store: Store, version: str) -> dict[str, str]:
         "model digest": "model_digest",
     }
     found = {name: kept.get(key, "unknown") for name, key in facts.items()}
-    return {"version": str(version), "run": run_id, **found}
+    return {"version": registered.version, "run": registered.run_id, **found}
 
 
 def _describe(store: Store, found: ModelVersion) -> Registered:

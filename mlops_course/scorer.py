@@ -8,36 +8,60 @@ Control lines come in on stdin, one JSON object each, so that nobody but the par
 change the model: ``{"path": ..., "version": ...}`` loads, end of file stops.
 """
 
+import argparse
+import asyncio
 import json
 import os
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
 import orjson
 from threadpoolctl import threadpool_limits
 
-from mlops_course.features import CATEGORICAL, FEATURES, NUMERIC, REQUIRED, Vocabulary, encode
+from mlops_course.features import Vocabulary, encode
+from mlops_course.observing import Metrics, Observed
+from mlops_course.prediction_log import PredictionLog
+from mlops_course.wire import (
+    ANSWER_SCHEMA,
+    ERROR_SCHEMA,
+    MOST_BYTES,
+    REQUEST_SCHEMA,
+    Refused,
+    read_columns,
+)
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-MOST_ROWS = 20_000
-MOST_BYTES = 20 * 2**20
+BODY_SECONDS = 10
+GRACE_SECONDS = 5
+MOST_DRAINED = 64 * 2**20
+# A body larger than this is scored in a thread, so that small requests need not wait for it.
+LARGE_BYTES = 256 * 2**10
+
+_ERROR = {"content": {"application/json": {"schema": ERROR_SCHEMA}}}
+_ANSWER = {"content": {"application/json": {"schema": ANSWER_SCHEMA}}}
+_BODY = {"content": {"application/json": {"schema": REQUEST_SCHEMA}}, "required": True}
+REQUEST = {"requestBody": _BODY}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Scored.", **_ANSWER},
+    408: {"description": "The body took too long.", **_ERROR},
+    413: {"description": "The body is too long.", **_ERROR},
+    415: {"description": "The body is not application/json.", **_ERROR},
+    422: {"description": "The body cannot be scored; the error names the field.", **_ERROR},
+    503: {"description": "No model is loaded yet, or nothing can be logged.", **_ERROR},
+}
 
 # scikit-learn and skops import these where they find them; without, the service starts
 # faster and is 70 MB smaller.
 _UNNEEDED = ("pandas", "pyarrow", "matplotlib", "pytest")
-
-
-class BadRequest(Exception):
-    """A request that cannot be scored; the message names the field and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +76,9 @@ class Loaded:
 class Scorer:
     """Holds the model being served; loading another replaces it between two requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics, log: PredictionLog | None = None) -> None:
         self.loaded: Loaded | None = None
+        self.metrics, self._log = metrics, log
 
     def load(self, path: Path, version: str) -> None:
         """Read a model that MLflow saved with skops, and serve it from the next request on."""
@@ -66,96 +91,97 @@ class Scorer:
             path / flavor["pickled_model"], trusted=flavor["skops_trusted_types"]
         )
         self.loaded = Loaded(estimator, saved["metadata"]["vocabulary"], version)
+        self.metrics.serves(version)
 
-    def score(self, body: bytes) -> dict[str, Any]:
-        """Answer the body of an ``/invocations`` request."""
+    def score(self, request_id: str, body: bytes) -> tuple[str, list[float]]:
+        """Return the version that answers a request's body and its probabilities, once logged."""
         loaded = self.loaded
         if loaded is None:
-            raise BadRequest("No model is loaded yet; ask /ping until it answers 200.")
-        rows = checked(read_rows(body))
-        probability = loaded.estimator.predict_proba(encode(rows, loaded.vocabulary))[:, 1]
-        return {"predictions": probability.tolist(), "model_version": loaded.version}
-
-
-def read_rows(body: bytes) -> dict[str, list[Any]]:
-    """Read ``dataframe_split`` or ``dataframe_records`` into columns."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from error
-    if not isinstance(message, dict):
-        raise BadRequest("The body must be a JSON object.")
-    if isinstance(split := message.get("dataframe_split"), dict):
-        names, data = split.get("columns"), split.get("data")
-        if not isinstance(names, list) or not isinstance(data, list):
-            raise BadRequest("dataframe_split needs 'columns' and 'data', both lists.")
-        if any(not isinstance(row, list) or len(row) != len(names) for row in data):
-            raise BadRequest(f"Every row of dataframe_split needs {len(names)} values.")
-        columns = [list(column) for column in zip(*data, strict=True)]
-        return dict(zip(map(str, names), columns, strict=bool(data)))
-    if isinstance(records := message.get("dataframe_records"), list):
-        if any(not isinstance(record, dict) for record in records):
-            raise BadRequest("Every entry of dataframe_records must be an object.")
-        return {name: [record.get(name) for record in records] for name in FEATURES}
-    raise BadRequest("The body needs 'dataframe_split' or 'dataframe_records'.")
-
-
-def checked(rows: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Return the 14 features with numbers as float64, or raise `BadRequest` naming the field."""
-    missing = [name for name in FEATURES if name not in rows]
-    if missing:
-        raise BadRequest(f"Missing: {', '.join(missing)}. Expected: {', '.join(FEATURES)}.")
-    count = len(rows[FEATURES[0]])
-    if not 1 <= count <= MOST_ROWS:
-        raise BadRequest(f"{count} rows were sent; a request takes 1 to {MOST_ROWS}.")
-    for name in REQUIRED:
-        if any(value is None for value in rows[name]):
-            raise BadRequest(f"{name} is empty in some row; only weather may be.")
-    for name in CATEGORICAL:
-        if any(not isinstance(value, str) for value in rows[name]):
-            raise BadRequest(f"{name} must be a string in every row.")
-    return {**{name: _numbers(name, rows[name]) for name in NUMERIC}} | {
-        name: rows[name] for name in CATEGORICAL
-    }
-
-
-def _numbers(name: str, values: list[Any]) -> np.ndarray:
-    if any(isinstance(value, str | bool | list | dict) for value in values):
-        raise BadRequest(f"{name} must be a number in every row.")
-    try:
-        return np.array(values, dtype="float64")
-    except (OverflowError, TypeError, ValueError) as error:
-        raise BadRequest(f"{name} must be a number in every row ({error}).") from error
+            raise Refused("No model is loaded yet; ask /ping until it answers 200.", 503)
+        columns = read_columns(body)
+        matrix = encode(columns, loaded.vocabulary)
+        probability = loaded.estimator.predict_proba(matrix)[:, 1]
+        if self._log is not None:
+            try:
+                self._log.append(request_id, loaded.version, body, probability.tolist())
+            except sqlite3.Error as error:
+                raise Refused(f"Not answered, for it cannot be logged ({error}).", 503) from error
+        self.metrics.scored(loaded.version, matrix, probability)
+        return loaded.version, probability.tolist()
 
 
 def create_app(scorer: Scorer) -> "FastAPI":
-    """Build the HTTP side: ``/ping``, ``/version`` and ``/invocations``."""
+    """Build the HTTP side: ``/invocations``, ``/ping``, ``/version``, ``/metrics``, ``/docs``."""
     from fastapi import FastAPI, Request, Response
+    from fastapi.responses import PlainTextResponse
+    from prometheus_client import CONTENT_TYPE_LATEST
+    from starlette.exceptions import HTTPException
 
     app = FastAPI(title="Push-back", description="Will this flight arrive late?")
 
     def answer(content: Mapping[str, Any], status: int = 200) -> Response:
         return Response(orjson.dumps(content), status, media_type="application/json")
 
-    @app.get("/ping")
+    @app.get("/ping", responses={503: {"description": "No model is loaded yet."}})
     async def ping() -> Response:
+        """Tell whether a model is loaded."""
         return Response(status_code=200 if scorer.loaded else 503)
 
     @app.get("/version")
     async def version() -> Response:
+        """Tell which version answers."""
         return answer({"model_version": scorer.loaded.version if scorer.loaded else None})
 
-    @app.post("/invocations")
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Tell the service's figures in Prometheus's text format."""
+        return Response(scorer.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.post("/invocations", openapi_extra=REQUEST, responses=ANSWERS)
     async def invocations(request: Request) -> Response:
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > MOST_BYTES:
-            return answer({"error": f"The body is over {MOST_BYTES} bytes."}, 413)
-        try:
-            return answer(scorer.score(await request.body()))
-        except BadRequest as error:
-            return answer({"error": str(error)}, 422)
+        """Score flights."""
+        request_id = request.scope["request_id"]
+        body = await _body(request)
+        if len(body) > LARGE_BYTES:
+            version, predictions = await asyncio.to_thread(scorer.score, request_id, body)
+        else:
+            version, predictions = scorer.score(request_id, body)
+        request.scope["told"] = {"rows": len(predictions), "version": version}
+        return answer({"predictions": predictions, "model_version": version})
+
+    @app.exception_handler(Refused)
+    async def refuse(request: Request, error: Refused) -> Response:
+        request.scope["told"] = {"error": str(error)}
+        return answer({"error": str(error)}, error.status)
+
+    @app.exception_handler(HTTPException)
+    async def elsewhere(request: Request, error: HTTPException) -> Response:
+        routes = "POST /invocations, GET /ping, /version, /metrics and /docs"
+        sentence = f"{request.method} {request.url.path} is not served. There is {routes}."
+        return answer({"error": sentence}, error.status_code)
 
     return app
+
+
+async def _body(request: "Request") -> bytes:
+    """Return a request's body; one that is too long is read to its end, and not kept."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(f"The content type is {kind or 'missing'}; send application/json.", 415)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size <= MOST_BYTES:
+                    parts.append(part)
+                elif size > MOST_DRAINED:
+                    break
+    except TimeoutError as error:
+        raise Refused(f"The body did not arrive within {BODY_SECONDS} seconds.", 408) from error
+    if size > MOST_BYTES:
+        raise Refused(f"The body has over {MOST_BYTES} bytes; send fewer rows a request.", 413)
+    return b"".join(parts)
 
 
 def main() -> None:
@@ -164,12 +190,27 @@ def main() -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     import uvicorn
 
+    options = _options()
     # Without IPPROTO_TCP asyncio leaves Nagle's algorithm on, and a small request takes 45 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    if sys.platform != "win32":  # where this would let two services share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", options.port))
+    except OSError as error:
+        _say({"failed": f"port {options.port} cannot be used ({error.strerror})"})
+        return
     listener.listen()
-    scorer = Scorer()
-    config = uvicorn.Config(create_app(scorer), log_level="error", access_log=False)
+    metrics = Metrics()
+    log = PredictionLog(options.predictions) if options.predictions else None
+    scorer = Scorer(metrics, log)
+    config = uvicorn.Config(
+        Observed(create_app(scorer), metrics, options.access_log),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
     server = uvicorn.Server(config)
     _say({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"})
     with threadpool_limits(1):
@@ -178,6 +219,20 @@ def main() -> None:
 
         threading.Thread(target=_obey, args=(scorer, server), daemon=True).start()
         server.run([listener])
+    if log is not None:
+        log.close()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--predictions", type=Path)
+    parser.add_argument("--access-log", type=_open_log, metavar="FILE", help="- is stderr")
+    return parser.parse_args()
+
+
+def _open_log(name: str) -> TextIO:
+    return sys.stderr if name == "-" else open(name, "a", encoding="utf-8")
 
 
 def _obey(scorer: Scorer, server: Any) -> None:
@@ -189,7 +244,7 @@ def _obey(scorer: Scorer, server: Any) -> None:
         except Exception as error:
             _say({"failed": f"{type(error).__name__}: {error}"})
     server.should_exit = True
-    threading.Timer(5, os._exit, args=(0,)).start()
+    threading.Timer(2 * GRACE_SECONDS, os._exit, args=(0,)).start()
 
 
 def _say(message: Mapping[str, str]) -> None:

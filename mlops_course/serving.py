@@ -27,6 +27,7 @@ from mlops_course.features import CATEGORICAL, FEATURES
 
 START_SECONDS = 60.0
 REQUEST_SECONDS = 30.0
+STOP_SECONDS = 8.0
 ROWS_PER_REQUEST = 1_000
 
 
@@ -56,10 +57,22 @@ class Service:
     """A scoring service in a process of its own.
 
     Use it as a context manager, or call `start` and `close`. A service that died is started
-    anew by the next `start`.
+    anew by the next `start`, on the same port.
+
+    Parameters
+    ----------
+    port
+        Where to listen; 0 lets the system choose.
+    predictions
+        The file of the prediction log; without one, nothing is kept.
+    access_log
+        The file of the access log, one JSON object a line; ``-`` for standard error.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, port: int = 0, predictions: Path | None = None, access_log: Path | str | None = None
+    ) -> None:
+        self._port, self._predictions, self._access_log = port, predictions, access_log
         self._lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[dict[str, str] | None] = queue.Queue()
@@ -95,7 +108,7 @@ class Service:
         Raises
         ------
         ServiceError
-            If it ends or says nothing within a minute.
+            If its port is taken, or it ends or says nothing within a minute.
         """
         with self._lock:
             if self.alive:
@@ -103,10 +116,14 @@ class Service:
             self.close()
             self._spawn()
             try:
-                self.url = self._answer(START_SECONDS)["url"]
+                answer = self._answer(START_SECONDS)
+                if "url" not in answer:
+                    raise _not_started(answer.get("failed", "it said nothing"))
             except BaseException:
                 self.close()
                 raise
+            self.url = answer["url"]
+            self._port = int(self.url.rpartition(":")[2])
             self._client = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
 
     def load(self, path: Path, version: str) -> None:
@@ -190,7 +207,7 @@ class Service:
                 if process.stdin is not None:
                     process.stdin.close()
             try:
-                process.wait(timeout=3)
+                process.wait(timeout=STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(timeout=5)
@@ -205,24 +222,28 @@ class Service:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mlops_course.scorer"],
+                [sys.executable, "-m", "mlops_course.scorer", *self._options()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=None if self._access_log == "-" else subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
                 env=environment,
                 **options,
             )
         except OSError as error:
-            raise ServiceError(
-                f"The scoring service could not be started ({error.strerror}).",
-                "It runs as a second Python process.",
-                "Close other notebooks to free memory, then run again.",
-            ) from error
+            raise _not_started(str(error.strerror)) from error
         answers: queue.Queue[dict[str, str] | None] = queue.Queue()
         threading.Thread(target=_listen, args=(process, answers), daemon=True).start()
         self._process, self._answers, self.version = process, answers, ""
+
+    def _options(self) -> list[str]:
+        given = {
+            "--port": self._port,
+            "--predictions": self._predictions,
+            "--access-log": self._access_log,
+        }
+        return [word for name, value in given.items() if value for word in (name, str(value))]
 
     def _answer(self, seconds: float) -> dict[str, str]:
         try:
@@ -261,6 +282,14 @@ class Service:
             "Production traffic goes through it.",
             "Run again: a new one is started by itself.",
         )
+
+
+def _not_started(why: str) -> ServiceError:
+    return ServiceError(
+        f"The scoring service could not be started: {why}.",
+        "It is a second Python process that listens on a free port of this computer.",
+        "Choose another port, or stop what uses it; close other notebooks if memory is short.",
+    )
 
 
 def request_body(rows: pd.DataFrame) -> bytes:

@@ -50,6 +50,11 @@ class Workspace:
         return self.shared_cache or self.root / "cache"
 
     @property
+    def predictions(self) -> Path:
+        """The prediction log of the scoring service, a SQLite file."""
+        return self.root / "predictions.db"
+
+    @property
     def lessons(self) -> Path:
         """The workspace inside this one that the lessons write to."""
         return self.root / "lessons"
@@ -137,7 +142,10 @@ def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
             "Only a workspace of the course's own is ever deleted.",
             "Check the path, or remove the folder by hand.",
         )
-    doomed = [workspace.artifacts, workspace.lessons, *workspace.root.glob("mlflow.db*")]
+    databases = (
+        path for stem in ("mlflow.db", "predictions.db") for path in workspace.root.glob(f"{stem}*")
+    )
+    doomed = [workspace.artifacts, workspace.lessons, *databases]
     if not keep_cache:
         doomed.append(workspace.cache)
     try:

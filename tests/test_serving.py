@@ -1,22 +1,35 @@
+import asyncio
+import io
+import json
 import os
+import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import date
 
 import httpx
 import numpy as np
 import orjson
+import pandas as pd
 import psutil
 import pytest
 
 from mlops_course import registry, tracking
 from mlops_course.errors import ServiceError
-from mlops_course.features import FEATURES
+from mlops_course.features import CATEGORICAL, FEATURES
 from mlops_course.flights import load_flights
+from mlops_course.observing import Metrics, Observed
+from mlops_course.prediction_log import read_predictions
+from mlops_course.scorer import BODY_SECONDS
 from mlops_course.serving import Service, request_body
 from mlops_course.training import TrainingConfig, train
+from mlops_course.wire import MOST_ROWS
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +59,14 @@ def live(models):
 
 
 def post(service, content):
-    return httpx.post(f"{service.url}/invocations", content=content)
+    headers = {"content-type": "application/json"}
+    return httpx.post(f"{service.url}/invocations", content=content, headers=headers)
+
+
+def figures(service):
+    lines = httpx.get(f"{service.url}/metrics").text.splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
 
 
 def rows(flights, count=1, **changed):
@@ -79,13 +99,19 @@ def test_invocations_when_weather_is_null_or_a_category_is_new_then_scores(live,
         (b"{", 422, "not JSON"),
         (b"\xff\xfe", 422, "not JSON"),
         (b"[1]", 422, "must be a JSON object"),
+        (b'{"instances": [], "params": {}}', 422, "and nothing else"),
+        (b'{"instances": {"hour": 1}}', 422, "a list for each"),
+        (b'{"instances": {"hour": [1], "temp": []}}', 422, "lists of one length"),
+        (b'{"dataframe_split": {"columns": ["hour", "hour"], "data": []}}', 422, "more than once"),
+        (b'{"dataframe_split": {"columns": [1], "data": []}}', 422, "all of them strings"),
+        (b'{"instances": [{"dep_delay": Infinity}]}', 422, "not JSON"),
         (b"{}", 422, "dataframe_split"),
         (b'{"dataframe_split": {"columns": ["hour"], "data": [[1, 2]]}}', 422, "needs 1 values"),
         (b'{"dataframe_split": {"columns": ["hour"], "data": [[1]]}}', 422, "Missing: dep_delay"),
         (b'{"dataframe_split": {"columns": [], "data": []}}', 422, "Missing: dep_delay"),
         (b'{"dataframe_records": []}', 422, "0 rows"),
-        (b'{"dataframe_records": [3]}', 422, "must be an object"),
-        (b'{"dataframe_records": [{}]}', 422, "dep_delay is empty"),
+        (b'{"dataframe_records": [3]}', 422, "list of objects"),
+        (b'{"dataframe_records": [{}]}', 422, "Missing: dep_delay"),
     ],
 )
 def test_invocations_when_the_body_is_wrong_then_answers_4xx_and_says_why(
@@ -100,26 +126,201 @@ def test_invocations_when_the_body_is_wrong_then_answers_4xx_and_says_why(
     [
         ({"hour": "noon"}, "hour must be a number"),
         ({"hour": True}, "hour must be a number"),
+        ({"hour": {"at": 5}}, "hour must be a number"),
         ({"hour": [1]}, "hour must be a number"),
         ({"distance": 10**400}, "not JSON|distance"),
         ({"origin": 3}, "origin must be a string"),
-        ({"origin": None}, "origin is empty"),
-        ({"dep_delay": None}, "dep_delay is empty"),
+        ({"origin": None}, "origin is null"),
+        ({"dep_delay": None}, "dep_delay is null"),
     ],
 )
 def test_invocations_when_a_field_is_wrong_then_names_it(live, flights, changed, sentence):
-    import json
-    import re
-
     body = json.dumps({"dataframe_records": rows(flights, **changed)})
     answer = post(live, body)
     assert answer.status_code == 422 and re.search(sentence, answer.json()["error"])
 
 
+def test_invocations_when_a_number_is_too_large_for_64_bits_then_names_the_field(live, flights):
+    body = orjson.dumps({"instances": rows(flights, distance=12345)}).replace(b"12345", b"1e999")
+    answer = post(live, body)
+    assert answer.status_code == 422 and re.search("distance|not JSON", answer.json()["error"])
+
+
+def test_invocations_when_the_body_is_too_long_then_413_and_the_next_request_is_served(
+    live, flights
+):
+    with httpx.Client(base_url=live.url) as client:
+        headers = {"content-type": "application/json"}
+        answer = client.post("/invocations", content=b"x" * (10 * 2**20), headers=headers)
+        assert answer.status_code == 413 and "send fewer rows" in answer.json()["error"]
+        chunks = (b"x" * 2**20 for _ in range(10))
+        answer = client.post("/invocations", content=chunks, headers=headers)
+        assert answer.status_code == 413
+        body = request_body(flights.iloc[:1])
+        assert client.post("/invocations", content=body, headers=headers).status_code == 200
+
+
+def test_invocations_when_too_many_flights_are_sent_then_says_how_many_are_allowed(live, flights):
+    (flight,) = rows(flights)
+    short = [list(flight.values())] * (MOST_ROWS + 1)
+    body = orjson.dumps({"dataframe_split": {"columns": list(flight), "data": short}})
+    answer = post(live, body)
+    assert answer.status_code == 422 and "takes 1 to 20000" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/x-www-form-urlencoded", ""])
+def test_invocations_when_the_content_type_is_another_then_415(live, flights, kind):
+    headers = {"content-type": kind} if kind else {}
+    body = request_body(flights.iloc[:1])
+    answer = httpx.post(f"{live.url}/invocations", content=body, headers=headers)
+    assert answer.status_code == 415 and "send application/json" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("GET", "/invocations", 405), ("POST", "/ping", 405)],
+)
+def test_service_when_a_route_is_unknown_then_names_those_there_are(live, method, path, status):
+    answer = httpx.request(method, f"{live.url}{path}")
+    assert answer.status_code == status and "POST /invocations" in answer.json()["error"]
+
+
+def test_invocations_when_the_client_is_slow_then_others_are_served_and_it_gets_408(live, flights):
+    address = ("127.0.0.1", int(live.url.rpartition(":")[2]))
+    head = "POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(address, timeout=BODY_SECONDS + 10) as slow:
+        slow.sendall(f"{head}content-length: 100\r\n\r\n{{".encode())
+        assert live.score(flights.iloc[:1]).errors == 0
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_service_when_mlflows_own_client_calls_it_then_it_works_unchanged(live, models, flights):
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    client = ScoringServerClient("127.0.0.1", int(live.url.rpartition(":")[2]))
+    client.wait_server_ready(timeout=5)
+    frame = flights.iloc[:30][list(FEATURES)]
+    answered = client.invoke(frame).get_predictions().iloc[:, 0]
+    np.testing.assert_allclose(answered, models[0][0].probability(frame), atol=1e-6)
+
+
+def test_metrics_when_flights_were_scored_then_count_rows_nulls_and_unseen(live, flights):
+    before = figures(live)
+    body = {"instances": rows(flights, 3, temp=None, dest="XXX")}
+    assert post(live, orjson.dumps(body)).status_code == 200
+    assert post(live, b"{").status_code == 422
+    gained = {name: value - before.get(name, 0) for name, value in figures(live).items()}
+    assert sum(gained[name] for name in gained if name.startswith("push_back_flights_total")) == 3
+    assert gained['push_back_missing_values_total{field="temp"}'] == 3
+    assert gained['push_back_unseen_values_total{field="dest"}'] == 3
+    for status in ("200", "422"):
+        name = f'push_back_requests_total{{route="/invocations",status="{status}"}}'
+        assert gained[name] == 1
+    assert gained['push_back_request_seconds_count{route="/invocations"}'] == 2
+
+
+def test_logs_when_requests_are_answered_then_hold_ids_versions_and_inputs(
+    models, flights, tmp_path
+):
+    log, access = tmp_path / "predictions.db", tmp_path / "access.jsonl"
+    with Service(predictions=log, access_log=access) as service:
+        service.load(models[0][1].path, "one")
+        headers = {"content-type": "application/json", "x-request-id": "flight-1"}
+        body = orjson.dumps({"instances": rows(flights, 2, temp=None, dest="XXX")})
+        answer = httpx.post(f"{service.url}/invocations", content=body, headers=headers)
+        refused = post(service, b"{")
+        service.load(models[1][1].path, "two")
+        service.score(flights.iloc[:3])
+    assert answer.headers["x-request-id"] == "flight-1"
+    assert len(refused.headers["x-request-id"]) == 32
+    kept = read_predictions(log)
+    assert list(kept["version"]) == ["one"] * 2 + ["two"] * 3
+    assert list(kept["request_id"][:2]) == ["flight-1"] * 2 and list(kept["row"][:2]) == [0, 1]
+    assert list(kept["probability"][:2]) == answer.json()["predictions"]
+    assert kept["temp"][:2].isna().all() and list(kept["dest"][:2]) == ["XXX"] * 2
+    columns = list(FEATURES)
+    pd.testing.assert_frame_equal(
+        kept.iloc[2:][columns].reset_index(drop=True),
+        flights.iloc[:3][columns].astype({name: str for name in CATEGORICAL}),
+        check_dtype=False,
+    )
+    lines = [orjson.loads(line) for line in access.read_text().splitlines()]
+    told = {line["request_id"]: line for line in lines}
+    assert told["flight-1"].items() >= {"status": 200, "rows": 2, "version": "one"}.items()
+    assert told[refused.headers["x-request-id"]]["error"].startswith("The body is not JSON")
+
+
+def test_prediction_log_when_the_service_is_killed_under_load_then_no_answer_is_missing(
+    models, flights, tmp_path
+):
+    log = tmp_path / "predictions.db"
+    answered: list[str] = []
+    body = request_body(flights.iloc[:1])
+
+    def ask(worker):
+        with httpx.Client(base_url=service.url) as client, suppress(httpx.HTTPError):
+            for number in range(10_000):
+                request_id = f"{worker}-{number}"
+                headers = {"content-type": "application/json", "x-request-id": request_id}
+                client.post("/invocations", content=body, headers=headers).raise_for_status()
+                answered.append(request_id)
+
+    with Service(predictions=log) as service:
+        service.load(models[0][1].path, "1")
+        with ThreadPoolExecutor(4) as crowd:
+            crowd.map(ask, range(4))
+            while len(answered) < 200:
+                time.sleep(0.01)
+            os.kill(service.pid, signal.SIGKILL)
+    kept = read_predictions(log)["request_id"]
+    assert set(answered) <= set(kept) and kept.is_unique
+
+
+def test_invocations_when_nothing_can_be_logged_then_503_and_no_answer(models, flights, tmp_path):
+    log = tmp_path / "predictions.db"
+    with Service(predictions=log) as service:
+        service.load(models[0][1].path, "1")
+        with closing(sqlite3.connect(log)) as spoiler, spoiler:
+            spoiler.execute("ALTER TABLE predictions RENAME TO elsewhere")
+        answer = post(service, request_body(flights.iloc[:1]))
+    assert answer.status_code == 503 and "cannot be logged" in answer.json()["error"]
+
+
+def test_app_when_it_crashes_then_the_answer_tells_only_the_id(tmp_path):
+    async def broken(*_):
+        raise ZeroDivisionError("secret")
+
+    said, sent = io.StringIO(), []
+
+    async def send(message):
+        sent.append(message)
+
+    app = Observed(broken, Metrics(), said)
+    scope = {"type": "http", "path": "/ping", "method": "GET", "headers": []}
+    asyncio.run(app(scope, None, send))
+    assert sent[0]["status"] == 500 and b"secret" not in sent[1]["body"]
+    assert "ZeroDivisionError: secret" in said.getvalue() and '"status":500' in said.getvalue()
+
+
+def test_start_when_the_port_is_taken_then_one_sentence(live):
+    with pytest.raises(ServiceError, match="cannot be used"):
+        Service(port=int(live.url.rpartition(":")[2])).start()
+
+
+def test_start_when_it_died_then_listens_on_the_same_port_again(models):
+    with Service() as service:
+        url = service.url
+        os.kill(service.pid, signal.SIGKILL)
+        while service.alive:
+            time.sleep(0.01)
+        service.load(models[0][1].path, "1")
+        assert service.url == url and service.ping()
+
+
 def test_load_when_called_while_serving_then_the_next_answer_is_the_new_versions(models, flights):
     with Service() as service:
         assert not service.ping()
-        assert post(service, request_body(flights.iloc[:1])).status_code == 422
+        assert post(service, request_body(flights.iloc[:1])).status_code == 503
         for version, (model, registered) in zip("12", models, strict=True):
             service.load(registered.path, version)
             scores = service.score(flights.iloc[:50])

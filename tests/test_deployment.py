@@ -1,0 +1,146 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import date
+
+import httpx
+import pytest
+
+from mlops_course import promotions, registry, tracking
+from mlops_course.deployment import serve
+from mlops_course.errors import RegistryError
+from mlops_course.flights import load_flights
+from mlops_course.prediction_log import read_predictions
+from mlops_course.serving import request_body
+from mlops_course.training import TrainingConfig, train
+from mlops_course.validation import Check, Verdict
+
+PASSED = Verdict("model", (Check("better overall", True, "Better."),))
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+def flights(shared_workspace):
+    return load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 14))
+
+
+@pytest.fixture
+def store(workspace, flights):
+    """A store with two versions, the first of them champion."""
+    store = tracking.connect(workspace)
+    for trees in (5, 6):
+        result = train(flights, TrainingConfig(max_iter=trees))
+        run_id, uri = tracking.log_training(
+            store, tracking.provenance(), result, flights, {}, name="t", seed=0, parent=""
+        )
+        promotions.log_verdict(store, run_id, PASSED)
+        registry.register(store, run_id, uri)
+    promote(store, "1")
+    return store
+
+
+def promote(store, version):
+    evidence = registry.get(store, version).run_id
+    promotions.promote(store, version, "test", evidence=evidence)
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_serve_when_the_alias_moves_under_load_then_follows_and_drops_no_request(store, flights):
+    body, ended, answers = request_body(flights.iloc[:1]), threading.Event(), []
+
+    def ask():
+        with httpx.Client(base_url=service.url) as client:
+            while not ended.is_set():
+                answer = client.post("/invocations", content=body, headers=JSON)
+                answers.append((answer.status_code, answer.json().get("model_version")))
+
+    with serve(store) as service:
+        crowd = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in crowd:
+            thread.start()
+        wait_for(lambda: len(answers) > 50)
+        promote(store, "2")
+        wait_for(lambda: answers[-1][1] == "2")
+        promotions.roll_back(store, "test")
+        wait_for(lambda: answers[-1][1] == "1")
+        ended.set()
+        for thread in crowd:
+            thread.join()
+    assert {status for status, _ in answers} == {200}
+    versions = [version for _, version in answers]
+    assert versions[0] == versions[-1] == "1" and "2" in versions
+    assert len(read_predictions(store.workspace.predictions)) == len(answers)
+
+
+def test_serve_when_the_service_dies_then_it_is_started_again_at_the_same_url(store, flights):
+    with serve(store) as service:
+        os.kill(service.pid, signal.SIGKILL)
+        wait_for(lambda: not service.alive)
+        wait_for(lambda: service.alive and service.ping())
+        assert service.score(flights.iloc[:1]).version == "1"
+
+
+def test_serve_when_the_alias_points_at_nothing_then_says_what_to_do(store):
+    with pytest.raises(RegistryError, match=r"is challenger.*Promote"), serve(store, "challenger"):
+        pass
+
+
+def test_serve_when_the_new_model_cannot_be_read_then_tells_once_and_the_old_one_stays(
+    store, flights
+):
+    told = []
+    (registry.get(store, "2").path / "MLmodel").write_text("broken: [")
+    with serve(store, tell=told.append) as service:
+        promote(store, "2")
+        wait_for(lambda: told)
+        time.sleep(1.2)
+        assert service.score(flights.iloc[:1]).version == "1"
+    assert len(told) == 1 and "could not load version 2" in told[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends Unix signals")
+def test_command_when_started_then_prints_the_url_once_ready_and_stops_on_sigterm(store, flights):
+    command = [sys.executable, "-m", "mlops_course", "serve", "--workspace"]
+    process = subprocess.Popen(
+        [*command, str(store.workspace.root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = process.stdout.readline().strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+    body = request_body(flights.iloc[:2])
+    answer = httpx.post(f"{url}/invocations", content=body, headers=JSON)
+    assert answer.status_code == 200 and answer.json()["model_version"] == "1"
+    promote(store, "2")
+    wait_for(lambda: httpx.get(f"{url}/version").json()["model_version"] == "2")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0 and said.endswith("Stopped.\n")
+    assert "Version 2 serves now." in said and '"path":"/invocations","status":200' in said
+    assert len(read_predictions(store.workspace.predictions)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [(("--port", "99999"), "Ports go from 0"), (("--alias", "nobody"), "is nobody")],
+)
+def test_command_when_it_cannot_serve_then_one_sentence(store, options, sentence):
+    command = [sys.executable, "-m", "mlops_course", "serve", *options]
+    done = subprocess.run(
+        [*command, "--workspace", str(store.workspace.root)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode in (1, 2) and sentence in done.stderr and "Traceback" not in done.stderr
