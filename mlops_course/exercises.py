@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from mlops_course.errors import CourseError, ParameterError
 
 TEXTS = files("mlops_course").joinpath("texts")
+MARKS = {"open": "Not answered yet.", "wrong": "Not yet.", "right": "Right.", "hint": "Hint:"}
 
 
 T = TypeVar("T")
@@ -27,14 +28,13 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, repr=False)
 class Feedback:
-    """What a check has to say; ``status`` is ``open``, ``wrong`` or ``right``."""
+    """What a check has to say; ``status`` is ``open``, ``wrong``, ``right`` or ``hint``."""
 
     status: str
     text: str
 
     def __repr__(self) -> str:
-        mark = {"open": "Not answered yet.", "wrong": "Not yet.", "right": "Right."}[self.status]
-        return f"{mark} {self.text}"
+        return f"{MARKS[self.status]} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def hint(key: str, number: int = 1) -> Feedback:
             f"There are {len(hints)}.",
             f"Ask for hint({key!r}, {len(hints)}), or solution({key!r}).",
         )
-    return Feedback("open", hints[number - 1])
+    return Feedback("hint", hints[number - 1])
 
 
 def solution(key: str) -> None:
@@ -178,13 +178,13 @@ def find(key: str) -> Exercise:
 
 def _look_up(source: Callable[[str], Mapping[str, T]], key: str) -> T:
     known = source(str(key).partition(".")[0])
-    if key not in known:
+    if str(key) not in known:
         raise ParameterError(
             f"There is nothing under the key {key!r}.",
             f"This lesson has {', '.join(known) or 'none'}.",
-            "Check the key.",
+            "Check the key: the lesson's two digits come first, as in '01.1'.",
         )
-    return known[key]
+    return known[str(key)]
 
 
 def _buttons(question: Question) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 
-from mlops_course.errors import DataError, ParameterError
+from mlops_course.errors import DataError, ParameterError, WorkspaceError
 from mlops_course.features import CATEGORICAL, FEATURES, NUMERIC, WEATHER
 from mlops_course.workspace import Workspace
 
@@ -60,6 +60,8 @@ def load_flights(
         If the data package is missing.
     ParameterError
         If the period holds no day of 2013.
+    WorkspaceError
+        If the workspace was deleted, or cannot be written.
     """
     try:
         begin, end = pd.Timestamp(first).normalize(), pd.Timestamp(last).normalize()
@@ -71,16 +73,24 @@ def load_flights(
             f"The data covers {FIRST_DAY} to {LAST_DAY}.",
             "Give two days inside it, first day first, such as date(2013, 9, 2).",
         )
+    if unknown := set(extra) - {*AFTERWARDS, "flight"}:
+        raise ParameterError(
+            f"There is no column {', '.join(sorted(unknown))} in the flights.",
+            f"Beyond the features there are {', '.join(('flight', *AFTERWARDS))}.",
+            "Name some of these in extra.",
+        )
     path = workspace.cache / "flights.parquet"
+    columns = ["date", *FEATURES, "arr_delay", "late", *extra]
+    filters = [("date", ">=", begin), ("date", "<=", end)]
     if not path.exists():
         _write_atomically(_read_package(), path)
-    flights = pd.read_parquet(
-        path,
-        columns=["date", *FEATURES, "arr_delay", "late", *extra],
-        filters=[("date", ">=", begin), ("date", "<=", end)],
-    ).reset_index(drop=True)
+    try:
+        flights = pd.read_parquet(path, columns=columns, filters=filters)
+    except (pyarrow.ArrowException, OSError):  # damaged, or another version's: it can be made again
+        _write_atomically(_read_package(), path)
+        flights = pd.read_parquet(path, columns=columns, filters=filters)
     pyarrow.default_memory_pool().release_unused()
-    return flights
+    return flights.reset_index(drop=True)
 
 
 def labelled(flights: pd.DataFrame) -> pd.DataFrame:
@@ -143,5 +153,12 @@ def _read_package() -> pd.DataFrame:
 def _write_atomically(frame: pd.DataFrame, path: Path) -> None:
     """Write to a file of our own first: a killed process leaves no half-written cache."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    frame.to_parquet(partial, index=False, row_group_size=30_000)
-    partial.replace(path)
+    try:
+        frame.to_parquet(partial, index=False, row_group_size=30_000)
+        partial.replace(path)
+    except OSError as error:
+        raise WorkspaceError(
+            f"The flights could not be written to {path.parent} ({error}).",
+            "The workspace must be there, and writable.",
+            "Run the notebook from its first cell, which makes the workspace or says what to do.",
+        ) from error

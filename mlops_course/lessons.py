@@ -18,9 +18,9 @@ from typing import Any
 import mlflow
 
 from mlops_course import score, tracking
-from mlops_course.errors import CourseError, ParameterError
+from mlops_course.errors import CourseError, ParameterError, WorkspaceError
 from mlops_course.validation import Verdict
-from mlops_course.workspace import Workspace, open_lessons
+from mlops_course.workspace import Workspace, check_store, open_lessons
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LEAVES = "leaves"
@@ -44,8 +44,23 @@ class Lesson:
         score.record(self.workspace, key, self.number, verdict, automated=automated)
 
     def close(self) -> score.ScoreCard:
-        """Mark the lesson as finished in this workspace, and return the score card."""
-        self.store.client.set_experiment_tag(self.store.experiment_id, self.experiment, "finished")
+        """Mark the lesson as finished in this workspace, and return the score card.
+
+        Raises
+        ------
+        WorkspaceError
+            If the store was locked, damaged or deleted since the lesson began.
+        """
+        check_store(self.workspace)
+        client, course = self.store.client, self.store.experiment_id
+        try:
+            client.set_experiment_tag(course, self.experiment, "finished")
+        except tracking.STORE_ERRORS as error:
+            raise WorkspaceError(
+                f"Lesson {self.number} could not be marked as finished.",
+                "That is noted in the workspace's MLflow store, which has changed or is in use.",
+                "Run the first cell again, which repairs it or says what to do; then this one.",
+            ) from error
         return score.ScoreCard(self.workspace)
 
 
@@ -63,7 +78,7 @@ def start(number: str) -> Lesson:
         If the workspace cannot be used.
     """
     paths = _notebooks()
-    if number not in paths:
+    if number not in list(paths):
         raise ParameterError(
             f"There is no lesson {number!r}.",
             f"The lessons are {', '.join(paths)}.",
@@ -89,13 +104,7 @@ def start(number: str) -> Lesson:
 def _open(number: str, workspace: Workspace, store: tracking.Store) -> Lesson:
     """Make the lesson's experiment MLflow's active one."""
     lesson = Lesson(number, workspace, store)
-    found = store.client.get_experiment_by_name(lesson.experiment)
-    location = workspace.artifacts.as_uri()
-    experiment_id = (
-        found.experiment_id
-        if found is not None
-        else store.client.create_experiment(lesson.experiment, location)
-    )
+    experiment_id = tracking.open_experiment(store.client, lesson.experiment, workspace)
     mlflow.set_experiment(experiment_id=experiment_id)
     return lesson
 
@@ -119,6 +128,8 @@ def _play(path: Path, lesson: Lesson) -> None:
         try:
             with redirect_stdout(StringIO()):
                 exec(compile(source, f"<{path.name}>", "exec"), names)
+        except WorkspaceError:
+            raise
         except Exception as error:
             raise CourseError(
                 f"Lesson {lesson.number} could not be prepared ({type(error).__name__}: {error}).",

@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
 from mlops_course.registry import CHAMPION, MODEL_NAME, find, get
-from mlops_course.tracking import Store
+from mlops_course.tracking import Store, open_experiment
 from mlops_course.validation import Check, Verdict
 
 EXPERIMENT = "promotions"
@@ -198,7 +198,8 @@ def _append(store: Store, entries: Sequence[Entry], draft: Entry) -> tuple[Entry
     number, previous = (entries[-1].number + 1, entries[-1].digest) if entries else (1, GENESIS)
     draft = replace(draft, number=number, at=int(time.time() * 1000), previous=previous)
     entry = replace(draft, digest=_digest(draft))
-    run = store.client.create_run(_experiment(store), entry.at, run_name=f"{number} {entry.action}")
+    experiment = open_experiment(store.client, EXPERIMENT, store.workspace)
+    run = store.client.create_run(experiment, entry.at, run_name=f"{number} {entry.action}")
     params = [Param(name, str(value)) for name, value in asdict(entry).items()]
     store.client.log_batch(run.info.run_id, params=params)
     return entry, run.info.run_id
@@ -230,13 +231,6 @@ def _read(run: Run) -> Entry:
     numbers = {name: int(kept.get(name) or 0) for name in ("number", "at")}
     texts = {field.name: kept.get(field.name, "") for field in fields(Entry)}
     return Entry(**{**texts, **numbers})  # type: ignore[arg-type]
-
-
-def _experiment(store: Store) -> str:
-    found = store.client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    return store.client.create_experiment(EXPERIMENT, store.workspace.artifacts.as_uri())
 
 
 def _checked_evidence(store: Store, version: str, evidence: str) -> str:

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_course.errors import ParameterError
+from mlops_course.errors import ParameterError, WorkspaceError
 from mlops_course.validation import Verdict
 from mlops_course.workspace import Workspace
 
@@ -63,6 +63,8 @@ def record(
     ------
     ParameterError
         If there is no such row, it does not apply here, or the verdict did not pass.
+    WorkspaceError
+        If the workspace was deleted, or the score card's file is damaged.
     """
     row = rows().get(key)
     if row is None or row.not_here:
@@ -82,17 +84,37 @@ def record(
         kept = {**kept, key: new}
         partial = _file(workspace).with_suffix(".partial")
         listed = [asdict(kept[name]) for name in sorted(kept)]
-        partial.write_text(json.dumps(listed, indent=1), encoding="utf-8")
-        partial.replace(_file(workspace))
+        try:
+            partial.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+            partial.replace(_file(workspace))
+        except OSError as error:
+            raise WorkspaceError(
+                f"The evidence could not be written to {_file(workspace)} ({error.strerror}).",
+                "The workspace must be there, and writable.",
+                "Run the lesson's first cell again, which makes the workspace or says what to do.",
+            ) from error
     return kept[key]
 
 
 def evidence(workspace: Workspace) -> dict[str, Evidence]:
-    """Return the evidence so far, by row."""
+    """Return the evidence so far, by row.
+
+    Raises
+    ------
+    WorkspaceError
+        If its file is damaged.
+    """
     if not _file(workspace).exists():
         return {}
-    listed = json.loads(_file(workspace).read_text(encoding="utf-8"))
-    return {entry["key"]: Evidence(**entry) for entry in listed}
+    try:
+        listed = json.loads(_file(workspace).read_text(encoding="utf-8"))
+        return {entry["key"]: Evidence(**entry) for entry in listed}
+    except (ValueError, TypeError, KeyError) as error:
+        raise WorkspaceError(
+            f"The score card's file {_file(workspace)} is damaged.",
+            "It holds the evidence for the ML Test Score, as JSON.",
+            "Move it away; each lesson that you run again brings its evidence back.",
+        ) from error
 
 
 def sections(workspace: Workspace) -> dict[str, float]:

@@ -25,7 +25,15 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LifecycleStage,
+    Metric,
+    Param,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -96,26 +104,30 @@ def connect(workspace: Workspace) -> Store:
     """
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
-    if not workspace.root.exists():
-        raise WorkspaceError(
-            f"The workspace {workspace.root} was deleted.",
-            "A run keeps its results there.",
-            "Run the notebook from its first cell to make a new one.",
-        )
     check_store(workspace)
     try:
-        if not workspace.database.exists():
+        if not workspace.database.exists() or workspace.database.stat().st_size == 0:
             _copy(_empty_store(workspace), workspace.database)
         mlflow.set_tracking_uri(workspace.tracking_uri)
         mlflow.set_registry_uri(workspace.tracking_uri)
         client = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
-        return Store(workspace, client, _experiment(client, workspace))
+        return Store(workspace, client, open_experiment(client, EXPERIMENT, workspace))
     except STORE_ERRORS as error:
         raise WorkspaceError(
             f"MLflow cannot open the store {workspace.database}: {_first_line(error)}.",
             f"It must have been made by MLflow {mlflow.__version__} or a version it can read.",
             f"Copy it away if you need it, then start afresh: {RESET}.",
         ) from error
+
+
+def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> str:
+    """Return an experiment's id; it is made on first use, and restored if it was deleted."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return client.create_experiment(name, workspace.artifacts.as_uri())
+    if found.lifecycle_stage == LifecycleStage.DELETED:
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
 
 
 def provenance() -> Provenance:
@@ -269,13 +281,6 @@ def _log_model(store: Store, run_id: str, result: TrainingResult, dataset_versio
         },
     )
     return str(info.model_uri)
-
-
-def _experiment(client: MlflowClient, workspace: Workspace) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return found.experiment_id
-    return client.create_experiment(EXPERIMENT, workspace.artifacts.as_uri())
 
 
 def _git(*arguments: str) -> str | None:

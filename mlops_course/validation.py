@@ -105,8 +105,10 @@ def validate_flights(
         ),
         *_schema_checks(flights),
     ]
-    for name in CATEGORICAL if vocabulary and set(CATEGORICAL) <= set(flights.columns) else ():
-        unseen = ~flights[name].isin(list((vocabulary or {})[name]))
+    for name in CATEGORICAL:
+        if vocabulary is None or name not in flights.columns:
+            continue
+        unseen = ~flights[name].isin(list(vocabulary[name]))
         share = float(unseen.mean()) if len(flights) else 0.0
         checks.append(
             Check(

@@ -115,6 +115,12 @@ def check_store(workspace: Workspace) -> None:
     Looks at free space and at whether the store can be written now: a locked SQLite file
     would otherwise block MLflow for twenty seconds.
     """
+    if not workspace.root.exists():
+        raise WorkspaceError(
+            f"The workspace {workspace.root} was deleted.",
+            "A run keeps its results there.",
+            "Run the notebook from its first cell to make a new one.",
+        )
     free = shutil.disk_usage(workspace.root).free
     if free < NEEDED_BYTES:
         raise WorkspaceError(

@@ -165,11 +165,18 @@ def test_check_when_right_or_wrong_then_says_what_was_verified_or_misunderstood(
 
 
 def test_hints_when_asked_in_turn_then_say_more_and_a_third_is_not_there(tiny, capsys):
-    assert (hint("99.1").text, hint("99.1", 2).text) == ("Think.", "Use +.")
+    assert (repr(hint("99.1")), hint("99.1", 2).text) == ("Hint: Think.", "Use +.")
     with pytest.raises(ParameterError, match="no hint 3"):
         hint("99.1", 3)
     solution("99.1")
     assert capsys.readouterr().out == "answer = lambda x: x + x\n"
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_questions_when_written_then_the_notebook_asks_every_one(lesson):
+    sources = "\n".join(cell.source for cell in cells(lesson) if cell.cell_type == "code")
+    for key in exercises.questions(lesson):
+        assert f'ask("{key}")' in sources, key
 
 
 def test_key_when_unknown_then_lists_those_there_are(tiny):

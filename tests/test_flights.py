@@ -1,10 +1,11 @@
+import shutil
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_course.errors import ParameterError
+from mlops_course.errors import ParameterError, WorkspaceError
 from mlops_course.features import CATEGORICAL, FEATURES, NUMERIC, encode, vocabulary_of
 from mlops_course.flights import draw, fingerprint, labelled, load_flights, weeks
 
@@ -28,6 +29,17 @@ def test_load_when_flight_is_known_then_joins_the_weather_of_its_airport_and_hou
     first = flights[flights["flight"] == 1545].iloc[0]
     assert (first["carrier"], first["origin"], first["dest"]) == ("UA", "EWR", "IAH")
     assert first["temp"] == pytest.approx(39.02) and first["dep_delay"] == 2
+
+
+def test_load_when_the_cached_file_is_damaged_then_it_is_made_again(workspace, year):
+    (workspace.cache / "flights.parquet").write_bytes(b"stray")
+    pd.testing.assert_frame_equal(load_flights(workspace), year)
+
+
+def test_load_when_the_workspace_was_deleted_then_says_so(workspace):
+    shutil.rmtree(workspace.root)
+    with pytest.raises(WorkspaceError, match="from its first cell"):
+        load_flights(workspace)
 
 
 def test_load_when_period_lies_outside_2013_then_says_what_there_is(shared_workspace):

@@ -1,12 +1,17 @@
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from mlops_course import lessons, score, tracking
-from mlops_course.errors import CourseError, ParameterError
+from mlops_course.errors import CourseError, ParameterError, WorkspaceError
+from mlops_course.flights import load_flights
 from mlops_course.lessons import start
 from mlops_course.validation import Check, Verdict
 
@@ -86,7 +91,7 @@ def test_start_when_opened_then_mlflow_logs_into_the_lessons_own_experiment(two_
 
 
 def test_start_when_there_is_no_such_lesson_then_lists_those_there_are(two_lessons):
-    for number in ("07", "1", 1):
+    for number in ("07", "1", 1, None, ["01"]):
         with pytest.raises(ParameterError, match="The lessons are 01, 02"):
             start(number)
 
@@ -96,6 +101,80 @@ def test_start_when_a_cell_was_broken_then_says_which_lesson(two_lessons):
     (two_lessons / "01_x.ipynb").write_text(json.dumps({"cells": broken}))
     with pytest.raises(CourseError, match=r"Lesson 01 could not be prepared \(ZeroDivisionError"):
         start("02")
+
+
+@pytest.mark.parametrize("name", ["lesson-01", tracking.EXPERIMENT])
+def test_start_when_an_experiment_was_deleted_then_it_comes_back_with_its_runs(two_lessons, name):
+    import mlflow
+
+    lesson = start("01")
+    with mlflow.start_run(run_name="mine"):
+        pass
+    client = lesson.store.client
+    client.delete_experiment(client.get_experiment_by_name(name).experiment_id)
+    again = start("01")
+    assert runs_of(again) == ["mine"]
+    again.close()
+
+
+@pytest.mark.parametrize("harm", ["deleted", "empty", "experiment deleted"])
+def test_close_when_the_store_was_harmed_then_says_so_and_the_first_cell_repairs(two_lessons, harm):
+    lesson = start("01")
+    if harm == "experiment deleted":
+        lesson.store.client.delete_experiment(lesson.store.experiment_id)
+    elif harm == "empty":
+        lesson.workspace.database.write_bytes(b"")
+    else:
+        lesson.workspace.database.unlink()
+    with pytest.raises(WorkspaceError, match="Run the first cell again"):
+        lesson.close()
+    assert repr(start("01").close()).startswith("ML Test Score 0")
+
+
+@pytest.mark.parametrize("text", ["", '{"a": 1}', '[{"key": "x"}]', '[{"key": "x", "more": 1}]'])
+def test_score_when_its_file_is_damaged_then_says_which_file(workspace, text):
+    (workspace.root / "score.json").write_text(text)
+    with pytest.raises(WorkspaceError, match=r"score\.json is damaged"):
+        score.evidence(workspace)
+
+
+def test_score_when_the_workspace_was_deleted_then_says_so(workspace):
+    import shutil
+
+    shutil.rmtree(workspace.root)
+    with pytest.raises(WorkspaceError, match="could not be written"):
+        score.record(workspace, "data.1", "01", PASSED)
+
+
+def test_start_when_an_earlier_lesson_meets_a_damaged_score_then_names_the_file(two_lessons):
+    start("02").close()
+    score_file = next((two_lessons / "home").rglob("score.json"))
+    score_file.write_text("{broken")
+    for database in (two_lessons / "home").rglob("mlflow.db"):
+        database.unlink()
+    with pytest.raises(WorkspaceError, match=r"score\.json is damaged.*Move it away"):
+        start("02")
+
+
+def test_close_when_the_store_is_locked_then_says_so_at_once(two_lessons):
+    lesson = start("02")
+    database = lesson.workspace.database
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorkspaceError, match="locked by another program"):
+            lesson.close()
+
+
+def test_lesson_when_the_workspace_was_deleted_meanwhile_then_says_what_to_do(two_lessons):
+    lesson = start("02")
+    shutil.rmtree(lesson.workspace.root.parent)
+    for act in (
+        lambda: lesson.record("data.1", PASSED),
+        lesson.close,
+        lambda: load_flights(lesson.workspace, date(2013, 1, 1), date(2013, 1, 2)),
+    ):
+        with pytest.raises(WorkspaceError, match="first cell"):
+            act()
 
 
 def test_score_when_evidence_passed_then_the_least_section_decides(workspace):

@@ -86,6 +86,23 @@ def test_connect_when_store_was_deleted_or_reset_meanwhile_then_makes_a_new_one(
     assert names == ["kept"]
 
 
+def test_connect_when_a_query_left_an_empty_file_then_makes_a_new_store(workspace):
+    tracking.connect(workspace)
+    workspace.database.unlink()
+    workspace.database.touch()
+    again = tracking.connect(workspace)
+    assert again.client.get_experiment(again.experiment_id).name == tracking.EXPERIMENT
+
+
+def test_connect_when_the_experiment_was_deleted_then_brings_it_back_with_its_runs(workspace):
+    first = tracking.connect(workspace)
+    tracking.start_run(first, "kept", tracking.provenance(), {})
+    first.client.delete_experiment(first.experiment_id)
+    again = tracking.connect(workspace)
+    names = [run.info.run_name for run in again.client.search_runs([again.experiment_id])]
+    assert names == ["kept"]
+
+
 def test_connect_when_the_workspace_is_gone_then_says_what_to_do(workspace):
     import shutil
 
