@@ -41,6 +41,7 @@ ROOMS = (
     "scorer",
     "serving",
     "deployment",
+    "sequential",
     "drift",
     "monitoring",
     "scenarios",
