@@ -42,6 +42,7 @@ COMMANDS = {
     "test": "prove it all: lint, types, unit tests, every notebook, the browser",
     "doctor": "look at versions, memory, disk, ports and the store, and say what to do",
     "simulate": "run the pipeline without a screen (--list names the scenarios)",
+    "gate": "judge a registered version before it may serve (gate 2)",
     "serve": "serve the champion over HTTP (--port N, --alias NAME)",
     "notebooks": "execute the notebooks, or check what they have stored (--execute, --check)",
     "bench": "measure speed and memory on this machine",

@@ -104,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve, "Serve the champion over HTTP until interrupted.")
     serve.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
     serve.add_argument("--alias", default="champion", metavar="NAME", help="the alias to follow")
+    gate = command("gate", _gate, "Judge a registered version; the status says passed or not.")
+    gate.add_argument("candidate", metavar="CANDIDATE", help="the version's number")
+    gate.add_argument("--report", type=Path, metavar="FILE", help="write the Markdown there, too")
     notebooks = command("notebooks", _notebooks, "Execute the notebooks, or check their outputs.")
     mode = notebooks.add_mutually_exclusive_group(required=True)
     mode.add_argument("--execute", action="store_true", help="run them and store the outputs")
@@ -179,6 +182,19 @@ def _line(event: Event) -> str:
             return f"rejected  {event.reason}"
         case _:
             return ""
+
+
+def _gate(options: argparse.Namespace, _: Sequence[str]) -> int:
+    from mlops_course import acceptance, tracking
+
+    store = tracking.connect(open_workspace())
+    verdict = acceptance.judge(store, options.candidate)
+    text = acceptance.report(verdict)
+    print(text)
+    print(f"Kept in run {acceptance.record(store, options.candidate, verdict)}.")
+    if options.report:
+        options.report.write_text(text, encoding="utf-8")
+    return 0 if verdict.passed else 1
 
 
 def _serve(options: argparse.Namespace, _: Sequence[str]) -> int:

@@ -78,7 +78,7 @@ class Metrics:
 class Observed:
     """An ASGI layer: gives each request an id, times it, counts it, and writes it down.
 
-    A crash inside becomes an answer with status 500 that tells the id and nothing else.
+    The app has answered a crash by the time it arrives here; its cause goes to the log.
     """
 
     def __init__(self, app: App, metrics: Metrics, access: TextIO | None = None) -> None:
@@ -103,7 +103,6 @@ class Observed:
             await self._app(scope, receive, answer)
         except Exception as error:
             self._note({"request_id": request_id, "crashed": f"{type(error).__name__}: {error}"})
-            await _apologise(answer, request_id)
         finally:
             self._account(scope, status, time.perf_counter() - begun)
 
@@ -124,10 +123,3 @@ def _request_id(scope: Scope) -> str:
     """Return the caller's own id if it is a plain word, or else a new one."""
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if re.fullmatch(rf"[\w.-]{{1,{LONGEST_ID}}}", given, re.ASCII) else uuid4().hex
-
-
-async def _apologise(send: Send, request_id: str) -> None:
-    body = orjson.dumps({"error": f"The service failed; its log tells more under {request_id}."})
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -160,6 +160,11 @@ def create_app(scorer: Scorer) -> "FastAPI":
         sentence = f"{request.method} {request.url.path} is not served. There is {routes}."
         return answer({"error": sentence}, error.status_code)
 
+    @app.exception_handler(Exception)
+    async def fail(request: Request, error: Exception) -> Response:
+        request_id = request.scope["request_id"]
+        return answer({"error": f"The service failed; its log tells why under {request_id}."}, 500)
+
     return app
 
 

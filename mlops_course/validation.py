@@ -171,8 +171,10 @@ def gate(
     return Verdict("model", tuple(checks))
 
 
-def paired_interval(gained: np.ndarray) -> tuple[float, float, float]:
-    """Return lower bound, mean and upper bound of a paired difference, one-sided 95% each.
+def paired_interval(
+    gained: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """Return lower bound, mean and upper bound of a paired difference, each one-sided.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ def paired_interval(gained: np.ndarray) -> tuple[float, float, float]:
     """
     mean = float(gained.mean()) if len(gained) else 0.0
     error = float(gained.std(ddof=1) / np.sqrt(len(gained))) if len(gained) > 1 else np.inf
-    reach = float(norm.ppf(CONFIDENCE)) * error
+    reach = float(norm.ppf(confidence)) * error
     return mean - reach, mean, mean + reach
 
 

@@ -42,6 +42,7 @@ ROOMS = (
     "serving",
     "deployment",
     "sequential",
+    "acceptance",
     "drift",
     "monitoring",
     "scenarios",

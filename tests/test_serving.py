@@ -1,8 +1,7 @@
-import asyncio
-import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -24,7 +23,6 @@ from mlops_course import registry, tracking
 from mlops_course.errors import ServiceError
 from mlops_course.features import CATEGORICAL, FEATURES
 from mlops_course.flights import load_flights
-from mlops_course.observing import Metrics, Observed
 from mlops_course.prediction_log import read_predictions
 from mlops_course.scorer import BODY_SECONDS
 from mlops_course.serving import Service, request_body
@@ -286,20 +284,25 @@ def test_invocations_when_nothing_can_be_logged_then_503_and_no_answer(models, f
     assert answer.status_code == 503 and "cannot be logged" in answer.json()["error"]
 
 
-def test_app_when_it_crashes_then_the_answer_tells_only_the_id(tmp_path):
-    async def broken(*_):
-        raise ZeroDivisionError("secret")
-
-    said, sent = io.StringIO(), []
-
-    async def send(message):
-        sent.append(message)
-
-    app = Observed(broken, Metrics(), said)
-    scope = {"type": "http", "path": "/ping", "method": "GET", "headers": []}
-    asyncio.run(app(scope, None, send))
-    assert sent[0]["status"] == 500 and b"secret" not in sent[1]["body"]
-    assert "ZeroDivisionError: secret" in said.getvalue() and '"status":500' in said.getvalue()
+def test_service_when_it_crashes_then_the_answer_tells_only_the_id_and_the_log_the_cause(
+    models, flights, tmp_path
+):
+    broken, access = tmp_path / "model", tmp_path / "access.jsonl"
+    shutil.copytree(models[0][1].path, broken)
+    saved = (broken / "MLmodel").read_text()
+    (broken / "MLmodel").write_text(re.sub(r"\n    origin:(\n    - \w+)+", "", saved))
+    with Service(access_log=access) as service:
+        service.load(broken, "1")
+        body = request_body(flights.iloc[:1])
+        answers = [post(service, body) for _ in range(2)]
+    request_id = answers[0].headers["x-request-id"]
+    assert [answer.status_code for answer in answers] == [500, 500]
+    assert answers[0].json() == {
+        "error": f"The service failed; its log tells why under {request_id}."
+    }
+    lines = [orjson.loads(line) for line in access.read_text().splitlines()]
+    crashed = next(line for line in lines if line.get("crashed"))
+    assert crashed["request_id"] == request_id and "KeyError" in crashed["crashed"]
 
 
 def test_start_when_the_port_is_taken_then_one_sentence(live):

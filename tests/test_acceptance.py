@@ -1,0 +1,170 @@
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from mlops_course import acceptance, promotions, registry, tracking
+from mlops_course.errors import DataError, RegistryError
+from mlops_course.flights import draw, load_flights
+from mlops_course.training import TrainingConfig, train
+from mlops_course.validation import Check, Verdict
+from mlops_course.workspace import open_workspace
+
+LAST_LEARNED = date(2013, 3, 17)
+PASSED = Verdict("model", (Check("better overall", True, "Better."),))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, shared_workspace):
+    """A store with a champion, and candidates of which each but one has a fault of its own."""
+    root = tmp_path_factory.mktemp("gate") / "workspace"
+    return tracking.connect(open_workspace(root, cache=shared_workspace.cache))
+
+
+@pytest.fixture(scope="module")
+def rows(store):
+    return load_flights(store.workspace, date(2013, 1, 1), LAST_LEARNED)
+
+
+@pytest.fixture(scope="module")
+def register(store, rows):
+    """Return a function that logs and registers a training as the pipeline would."""
+
+    def do(result, flights=rows, seed=0):
+        run_id, uri = tracking.log_training(
+            store, tracking.provenance(), result, flights, {}, name="c", seed=seed, parent=""
+        )
+        return registry.register(store, run_id, uri)
+
+    return do
+
+
+@pytest.fixture(scope="module")
+def champion(store, rows, register):
+    version = register(train(rows, TrainingConfig()))
+    promotions.log_verdict(store, version.run_id, PASSED)
+    promotions.promote(store, version.version, "first", evidence=version.run_id)
+    return version
+
+
+def blocked(store, version):
+    """Return the checks that a version fails."""
+    verdict = acceptance.judge(store, version.version)
+    return {check.name: check.seen for check in verdict.checks if not check.passed}
+
+
+def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
+    store, rows, register, champion
+):
+    drawn = draw(rows, 1)
+    good = register(train(drawn, TrainingConfig(random_state=1)), drawn, seed=1)
+    verdict = acceptance.judge(store, good.version)
+    assert verdict.passed, verdict.failures
+    assert {check.name for check in verdict.checks} >= {
+        *("trained on earlier days", "data as claimed", "rebuilt", "contract", "fast enough"),
+        *("better than the rule", "not worse overall", "not worse for origin JFK"),
+    }
+    evidence = acceptance.record(store, good.version, verdict)
+    entry = promotions.promote(store, good.version, "as good", evidence=evidence)
+    assert entry.after == good.version and promotions.audit(store).passed
+    promotions.roll_back(store, "end of the test")
+
+
+def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(store, rows, register):
+    first = register(train(rows, TrainingConfig()))
+    if registry.find(store) is None:
+        verdict = acceptance.judge(store, first.version)
+        assert verdict.passed and not any("worse" in check.name for check in verdict.checks)
+
+
+def test_gate_when_the_candidate_is_worse_overall_then_blocks(store, rows, register, champion):
+    worse = register(train(rows, TrainingConfig(max_iter=6)))
+    assert "not worse overall" in blocked(store, worse)
+
+
+def test_gate_when_one_airport_is_lost_then_blocks_for_it(store, rows, register, champion):
+    spoilt = rows.copy()
+    spoilt.loc[spoilt["origin"] == "LGA", "late"] = 0.0
+    found = blocked(store, register(train(spoilt, TrainingConfig()), spoilt))
+    assert "not worse for origin LGA" in found and "not worse for origin EWR" not in found
+
+
+def test_gate_when_the_candidate_is_slow_then_blocks(store, rows, register, champion):
+    slow = TrainingConfig(max_iter=1_000, max_leaf_nodes=4, learning_rate=0.05)
+    assert set(blocked(store, register(train(rows, slow)))) == {"fast enough"}
+
+
+def test_gate_when_it_learned_from_the_days_it_is_judged_on_then_blocks(store, register, champion):
+    leaked = load_flights(store.workspace, date(2013, 1, 1), date(2013, 3, 31))
+    assert "trained on earlier days" in blocked(
+        store, register(train(leaked, TrainingConfig()), leaked)
+    )
+
+
+def test_gate_when_it_claims_other_days_than_it_learned_from_then_blocks(
+    store, rows, register, champion
+):
+    leaked = load_flights(store.workspace, date(2013, 1, 1), date(2013, 3, 31))
+    liar = register(train(leaked, TrainingConfig()), rows)
+    assert "another model" in blocked(store, liar)["rebuilt"]
+    changed = rows.assign(dep_delay=rows["dep_delay"] + 1)
+    assert (
+        "is not of these days"
+        in blocked(store, register(train(changed, TrainingConfig()), changed))["data as claimed"]
+    )
+
+
+def test_gate_when_the_contract_is_broken_then_blocks_and_judges_no_further(
+    store, rows, register, champion
+):
+    result = train(rows, TrainingConfig(max_iter=5))
+    lost = {**result.model.vocabulary, "carrier": None}
+    broken = register(replace(result, model=replace(result.model, vocabulary=lost)))
+    found = acceptance.judge(store, broken.version)
+    assert not found.passed and "answered with 500" in " ".join(found.failures)
+    assert "better than the rule" not in {check.name for check in found.checks}
+
+
+def test_gate_when_the_model_file_is_gone_then_blocks(store, rows, register, champion):
+    version = register(train(rows, TrainingConfig(max_iter=5)))
+    (version.path / "MLmodel").unlink()
+    assert blocked(store, version)
+
+
+def test_gate_when_the_version_or_the_period_is_impossible_then_says_so(store, champion):
+    with pytest.raises(RegistryError, match="no version 99"):
+        acceptance.judge(store, "99")
+    with pytest.raises(DataError, match=r"unfit: .* flights; at least"):
+        acceptance.judge(store, champion.version, date(2013, 3, 18), date(2013, 3, 19))
+
+
+def test_slices_when_all_are_as_good_then_seldom_one_is_called_worse(rows):
+    generator, false = np.random.default_rng(0), 0
+    sample = rows.iloc[:14_000]
+    for _ in range(200):
+        gained = generator.choice([-1.0, 0.0, 1.0], len(sample), p=[0.01, 0.98, 0.01])
+        checks = list(acceptance._not_worse(sample, gained, "it"))[1:]
+        false += not all(check.passed for check in checks)
+    assert len(checks) > 8 and false / 200 <= 0.08
+
+
+def test_command_when_a_candidate_is_judged_then_status_and_report_say_it(
+    store, rows, register, champion, tmp_path
+):
+    worse = register(train(rows, TrainingConfig(max_iter=6)))
+    for version, status, word in (
+        (champion.version, 0, "passed"),
+        (worse.version, 1, "is blocked"),
+        ("99", 1, ""),
+    ):
+        file = tmp_path / f"{version}.md"
+        command = [sys.executable, "-m", "mlops_course", "gate", version, "--report", str(file)]
+        done = subprocess.run(
+            [*command, "--workspace", str(store.workspace.root)], capture_output=True, text=True
+        )
+        assert done.returncode == status and "Traceback" not in done.stderr
+        assert file.exists() == bool(word) and (not word or word in file.read_text())
+    assert "There is no version 99" in done.stderr
