@@ -104,7 +104,8 @@ def promote(store: Store, version: str, reason: str, *, evidence: str, who: str 
 def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
     """Make the champion before the current one the champion again.
 
-    It needs no new evidence: what spoke for the version when it was promoted is in the log.
+    It needs no new evidence: what spoke for the version when it was promoted is in the log. A
+    version that was never judged, because the alias was moved by other means, is passed over.
 
     Raises
     ------
@@ -112,17 +113,18 @@ def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
         If the reason is empty, or the log knows nothing to go back to.
     """
     now, entries = _champion(store), history(store)
-    arrived = (e for e in reversed(entries) if e.action == "promoted" and e.after == now)
-    target = next((entry.before for entry in arrived), "")
-    if not target:
+    promoted = (e.number for e in reversed(entries) if e.action == "promoted" and e.after == now)
+    arrived = next(promoted, len(entries) + 1)
+    judged = [e for e in entries if e.number < arrived and e.evidence and e.after != now]
+    if not judged:
         raise RegistryError(
             f"There is nothing to go back to from version {now or 'none'}.",
-            "A rollback returns to the champion before the current one, as the log knows it.",
+            "A rollback returns to the last champion before it that the log has a verdict for.",
             "Promote a version instead.",
         )
-    spoke = next((e for e in reversed(entries) if e.after == target and e.evidence), None)
-    evidence = (spoke.evidence, spoke.evidence_digest) if spoke else ()
-    return _move(store, Entry("rolled back", now, target, reason, who, *evidence))
+    target = judged[-1]
+    evidence = (target.evidence, target.evidence_digest)
+    return _move(store, Entry("rolled back", now, target.after, reason, who, *evidence))
 
 
 def history(store: Store) -> list[Entry]:

@@ -9,10 +9,12 @@ import os
 import platform
 import re
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
@@ -43,7 +45,7 @@ from mlops_course.errors import CourseError, WorkspaceError
 from mlops_course.features import FEATURES
 from mlops_course.flights import fingerprint
 from mlops_course.training import TrainingResult
-from mlops_course.workspace import RESET, Workspace, check_store
+from mlops_course.workspace import RESET, Workspace, check_store, open_workspace
 
 EXPERIMENT = "push-back"
 TRUSTED_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
@@ -128,6 +130,23 @@ def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> st
     if found.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(found.experiment_id)
     return found.experiment_id
+
+
+def copy_of(store: Store, folder: str) -> Store:
+    """Copy a store into a folder of its workspace, to try there what must not touch the original.
+
+    Runs made in the copy keep their files there; those copied still point to theirs. MLflow's
+    own functions stay where `connect` pointed them.
+    """
+    place = open_workspace(store.workspace.root / folder, cache=store.workspace.cache)
+    original, copy = (sqlite3.connect(one.database) for one in (store.workspace, place))
+    with closing(original), closing(copy):
+        original.backup(copy)
+        copy.execute("UPDATE experiments SET artifact_location = ?", [place.artifacts.as_uri()])
+        copy.commit()
+    return replace(
+        store, workspace=place, client=MlflowClient(place.tracking_uri, place.tracking_uri)
+    )
 
 
 def provenance() -> Provenance:

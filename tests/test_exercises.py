@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from solved import solved
+from solving import solved
 
 from mlops_course import exercises
 from mlops_course.errors import ParameterError

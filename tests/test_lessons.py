@@ -4,12 +4,11 @@ import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from mlops_course import lessons, score, tracking
+from mlops_course import lessons, promotions, score, tracking
 from mlops_course.errors import CourseError, ParameterError, WorkspaceError
 from mlops_course.flights import load_flights
 from mlops_course.lessons import start
@@ -244,13 +243,37 @@ def left_behind(root: Path, before: str):
         ]
     models = {
         model.name: (
-            sorted(model.aliases.items()),
+            {alias: of_run(client, model.name, version) for alias, version in named(model)},
             len(client.search_model_versions(f"name='{model.name}'")),
         )
         for model in client.search_registered_models()
     }
     course = client.get_experiment_by_name(tracking.EXPERIMENT)
-    return found, models, score.evidence(workspace), sorted(set(course.tags))
+    return found, models, promoted(workspace), score.evidence(workspace), sorted(set(course.tags))
+
+
+def named(model):
+    return sorted(model.aliases.items())
+
+
+def of_run(client, name, version):
+    """What a version is: its number, its tags, and the run that it came from."""
+    kept = client.get_model_version(name, version)
+    run = client.get_run(kept.run_id)
+    inputs = [one.dataset.digest for one in run.inputs.dataset_inputs]
+    told = kept.version, kept.tags, kept.description, run.info.run_name, inputs
+    return *told, steady(run.data.params), steady(run.data.metrics)
+
+
+def promoted(workspace):
+    """The promotion log in its order, and whether it agrees with the alias."""
+    store = tracking.connect(workspace)
+    differ = {"at", "evidence", "previous", "digest"}
+    told = [
+        {field: value for field, value in vars(entry).items() if field not in differ}
+        for entry in promotions.history(store)
+    ]
+    return told, promotions.audit(store).passed
 
 
 def steady(values):
@@ -267,15 +290,16 @@ def test_start_when_compared_with_really_running_the_lessons_then_leaves_the_sam
 
     from mlops_course.workspace import open_workspace
 
+    known = lessons._notebooks()
     with clean_place(template_cache) as surroundings:
         shutil.copytree(template_cache, open_workspace(tmp_path / "a").cache, dirs_exist_ok=True)
         surroundings = {**surroundings, "MLOPS_COURSE_HOME": str(tmp_path / "a")}
         shutil.copytree(template_cache, open_workspace(tmp_path / "b").cache, dirs_exist_ok=True)
         monkeypatch.setenv("MLOPS_COURSE_HOME", str(tmp_path / "b"))
-        for path, following in pairwise(REAL):
+        monkeypatch.setattr(lessons, "_notebooks", lambda: {**known, "99": tmp_path / "end"})
+        for path, number in zip(REAL, [*list(known)[1:], "99"], strict=True):
             execute(path, surroundings)
-            start(following.name[:2])
-            number = following.name[:2]
+            start(number)
             really = left_behind(tmp_path / "a" / "lessons", number)
             assert left_behind(tmp_path / "b" / "lessons", number) == really
 

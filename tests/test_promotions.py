@@ -145,6 +145,14 @@ def test_roll_back_when_called_twice_then_does_not_return_to_the_bad_version(sto
         roll_back(store, "worse still")
 
 
+def test_roll_back_when_an_unjudged_version_served_in_between_then_passes_it_over(store, promoted):
+    move_alias(store, "3")
+    assert roll_back(store, "not judged").after == "2"
+    move_alias(store, "3")
+    promote(store, "1", "back to order", evidence=promoted[0])
+    assert roll_back(store, "worse").after == "2"
+
+
 def test_roll_back_when_nothing_was_promoted_then_says_so(store):
     with pytest.raises(RegistryError, match="from version none"):
         roll_back(store, "panic")

@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlops_course import tracking
+from mlops_course import registry, tracking
 from mlops_course.errors import WorkspaceError
 from mlops_course.flights import fingerprint, labelled, load_flights
 from mlops_course.training import TrainingConfig, evaluate, train
@@ -152,3 +152,26 @@ def test_provenance_when_there_is_no_repository_then_is_unknown(tmp_path, monkey
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     found = tracking.provenance()
     assert (found.commit, found.dirty, found.changed) == ("unknown", "unknown", ())
+
+
+def test_copy_of_when_made_then_neither_store_sees_what_the_other_does(store, logged):
+    _, run_id, uri = logged
+    copy = tracking.copy_of(store, "copy")
+    assert copy.client.get_run(run_id).data.params == store.client.get_run(run_id).data.params
+    registry.register(copy, run_id, uri)
+    made = tracking.start_run(copy, "in the copy", tracking.provenance(), {})
+    copy.client.log_text(made, "text", "a.txt")
+    assert registry.find(store, "none") is None and not store.client.search_registered_models()
+    assert made not in {run.info.run_id for run in store.client.search_runs([store.experiment_id])}
+    assert list(copy.workspace.artifacts.rglob("a.txt"))
+    assert not list(store.workspace.artifacts.rglob("a.txt"))
+    assert mlflow.get_tracking_uri() == store.workspace.tracking_uri
+
+
+def test_copy_of_when_made_again_then_is_as_the_original_is_now(store):
+    copy = tracking.copy_of(store, "copy")
+    tracking.start_run(copy, "gone with the next copy", tracking.provenance(), {})
+    kept = tracking.start_run(store, "kept", tracking.provenance(), {})
+    again = tracking.copy_of(store, "copy")
+    found = again.client.search_runs([again.experiment_id])
+    assert [run.info.run_id for run in found] == [kept]

@@ -30,7 +30,7 @@ from nbformat import NotebookNode
 from mlops_course.workspace import HOME_VARIABLE, open_workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
-from solved import solved
+from solving import solved
 from stored import LAX, differences, is_exact_here, normalised, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
