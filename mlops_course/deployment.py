@@ -1,7 +1,8 @@
-"""Keep a service on what a registry alias points at: the version in charge is the one served.
+"""Keep a service on what the registry says: the version in charge, and who shares its traffic.
 
-The registry says which version should serve, `serving` does serve; here the second follows the
-first, while requests go on.
+The registry says which version should serve and how requests are split; `serving` does serve.
+Here the second follows the first, while requests go on. What a service should do is kept in the
+registry alone, so a service that is started again takes up where the last one was.
 """
 
 import threading
@@ -9,11 +10,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mlops_course.errors import CourseError, RegistryError
-from mlops_course.registry import CHAMPION, MODEL_NAME, find
+from mlops_course.registry import MODEL_NAME, Registered, find
 from mlops_course.serving import Service
 from mlops_course.tracking import STORE_ERRORS, Store
+from mlops_course.traffic import CHALLENGER, CHAMPION, Split
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
+MODE, SHARE = "split.mode", "split.share"
+
+
+def set_split(store: Store, split: Split) -> None:
+    """Say in the registry how requests are to be split; services that follow it obey.
+
+    Raises
+    ------
+    RegistryError
+        If a challenger is to take part and no version has that alias.
+    """
+    if split.mode != "off" and find(store, CHALLENGER) is None:
+        raise RegistryError(
+            f"No version of {MODEL_NAME} is {CHALLENGER}.",
+            "A shadow or a canary needs a challenger beside the champion.",
+            f"Point the alias {CHALLENGER} at a version first.",
+        )
+    store.client.set_registered_model_tag(MODEL_NAME, MODE, split.mode)
+    store.client.set_registered_model_tag(MODEL_NAME, SHARE, str(split.share))
+
+
+def get_split(store: Store) -> Split:
+    """Return how requests are to be split, as the registry has it; off unless it says more."""
+    tags = store.client.get_registered_model(MODEL_NAME).tags
+    return Split(tags.get(MODE, "off"), float(tags.get(SHARE, 0)))
 
 
 @contextmanager
@@ -24,7 +51,7 @@ def serve(
     service: Service | None = None,
     tell: Callable[[str], object] = lambda sentence: None,
 ) -> Iterator[Service]:
-    """Serve the version that an alias points at, and follow the alias when it moves.
+    """Serve the version that an alias points at, and follow the registry when it changes.
 
     No request is dropped when the version changes: the new one is loaded beside the old one and
     takes over between two requests. A service that died is started again.
@@ -34,7 +61,7 @@ def serve(
     service
         The service to use; by default one that keeps its prediction log in the workspace.
     tell
-        Called with a sentence when the version changed or could not be changed.
+        Called with a sentence when something changed or could not be changed.
 
     Raises
     ------
@@ -47,7 +74,7 @@ def serve(
     ended = threading.Event()
     follower = threading.Thread(target=_follow, args=(service, store, alias, tell, ended))
     with service:
-        _load(service, store, alias)
+        _obey(service, store, alias, lambda sentence: None)
         follower.start()
         try:
             yield service
@@ -56,19 +83,37 @@ def serve(
             follower.join()
 
 
-def _load(service: Service, store: Store, alias: str) -> str:
-    """Load what the alias points at unless it is loaded; return the version if it is new."""
-    found = find(store, alias)
-    if found is None:
+def _obey(service: Service, store: Store, alias: str, tell: Callable[[str], object]) -> None:
+    """Make the service do what the registry says, and tell what changed.
+
+    The champion comes last: with it the service is ready, and by then the split must hold.
+    """
+    champion = find(store, alias)
+    if champion is None:
         raise RegistryError(
             f"No version of {MODEL_NAME} is {alias}.",
             "A service serves the version that an alias of the registry points at.",
             "Promote a version first: run `mlops-course simulate`, or lesson 04.",
         )
-    if service.alive and service.version == found.version:
-        return ""
-    service.load(found.path, found.version)
-    return found.version
+    split = get_split(store)
+    challenger = find(store, CHALLENGER) if split.mode != "off" else None
+    if challenger is None:
+        split = Split()
+    elif _load(service, challenger, CHALLENGER):
+        tell(f"Version {challenger.version} is the challenger now.")
+    if service.split != split:
+        service.share(split)
+        tell(f"Requests are split: {split.mode}, {split.share:.0%} to the challenger.")
+    if _load(service, champion, CHAMPION):
+        tell(f"Version {champion.version} serves now.")
+
+
+def _load(service: Service, version: Registered, role: str) -> bool:
+    """Load a version unless it has the role already; return whether it was new."""
+    if service.alive and service.versions.get(role) == version.version:
+        return False
+    service.load(version.path, version.version, role)
+    return True
 
 
 def _follow(
@@ -81,8 +126,7 @@ def _follow(
     trouble = ""
     while not ended.wait(POLL_SECONDS):
         try:
-            if version := _load(service, store, alias):
-                tell(f"Version {version} serves now.")
+            _obey(service, store, alias, tell)
             trouble = ""
         except (CourseError, *STORE_ERRORS) as error:
             if str(error) != trouble:

@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from mlops_course.features import CATEGORICAL, FEATURES
+from mlops_course.traffic import SHADOW
 
 ROUTES = ("/invocations", "/ping", "/version", "/metrics", "/openapi.json", "/docs")
 LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -44,8 +45,9 @@ class Metrics:
         self.seconds = Histogram(
             "request_seconds", "Time to answer.", ("route",), buckets=LATENCY_SECONDS, **own
         )
+        model = ("role", "version")
         self.flights = Counter(
-            "flights", "Flights scored, by what they were called.", ("version", "called"), **own
+            "flights", "Flights scored, by what they were called.", (*model, "called"), **own
         )
         self.missing = Counter(
             "missing_values", "Weather values that were null.", ("field",), **own
@@ -53,18 +55,25 @@ class Metrics:
         self.unseen = Counter(
             "unseen_values", "Categories unknown to the model.", ("field",), **own
         )
-        self.model = Gauge("model_info", "The version being served.", ("version",), **own)
+        self.failures = Counter("failures", "Requests that a model failed on.", model, **own)
+        self.unseen_by_shadow = Counter(
+            "unseen_by_shadow", "Requests that the shadow had no time for.", **own
+        )
+        self.model = Gauge("model_info", "The versions being served.", model, **own)
 
-    def serves(self, version: str) -> None:
-        """Note which version answers from now on."""
-        self.model.clear()
-        self.model.labels(version).set(1)
+    def serves(self, role: str, version: str) -> None:
+        """Note which version has a role from now on."""
+        for labels in [labels for labels in self.model._metrics if labels[0] == role]:
+            self.model.remove(*labels)
+        self.model.labels(role, version).set(1)
 
-    def scored(self, version: str, matrix: np.ndarray, probability: np.ndarray) -> None:
+    def scored(self, role: str, version: str, matrix: np.ndarray, probability: np.ndarray) -> None:
         """Count what was in a request, by column of the encoded matrix, and what came out."""
         late = int((probability >= CALLED_LATE).sum())
-        self.flights.labels(version, "late").inc(late)
-        self.flights.labels(version, "on time").inc(len(probability) - late)
+        self.flights.labels(role, version, "late").inc(late)
+        self.flights.labels(role, version, "on time").inc(len(probability) - late)
+        if role == SHADOW:
+            return
         for name, count in zip(FEATURES, np.isnan(matrix).sum(axis=0).tolist(), strict=True):
             if count:
                 kind = self.unseen if name in CATEGORICAL else self.missing

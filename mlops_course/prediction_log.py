@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,41 @@ CREATE TABLE IF NOT EXISTS predictions (
     number INTEGER PRIMARY KEY,
     request_id TEXT NOT NULL,
     at REAL NOT NULL,
+    role TEXT NOT NULL,
     version TEXT NOT NULL,
     rows INTEGER NOT NULL,
+    ms REAL NOT NULL,
+    failure TEXT NOT NULL,
     body BLOB NOT NULL,
     probabilities BLOB NOT NULL
 )
 """
+_PLAIN = ("request_id", "role", "version", "ms", "failure", "body")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one model made of one request.
+
+    Attributes
+    ----------
+    role
+        ``champion`` or ``challenger`` if it was to answer, ``shadow`` if it only looked on.
+    ms
+        Milliseconds that the model took.
+    probabilities
+        One for each flight; none if the model failed.
+    failure
+        Why it failed; empty if it did not.
+    """
+
+    request_id: str
+    role: str
+    version: str
+    body: bytes
+    ms: float
+    probabilities: Sequence[float] = ()
+    failure: str = ""
 
 
 class PredictionLog:
@@ -41,22 +71,17 @@ class PredictionLog:
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute(_TABLE)
 
-    def append(
-        self, request_id: str, version: str, body: bytes, probabilities: Sequence[float]
-    ) -> None:
-        """Write one answered request; it is in the file when this returns."""
-        self._database.execute(
-            "INSERT INTO predictions (request_id, at, version, rows, body, probabilities)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                request_id,
-                time.time(),
-                version,
-                len(probabilities),
-                body,
-                orjson.dumps(probabilities),
-            ),
-        )
+    def append(self, scored: Scored) -> None:
+        """Write what a model made of a request; it is in the file when this returns."""
+        values = {
+            **{name: getattr(scored, name) for name in _PLAIN},
+            "at": time.time(),
+            "rows": len(scored.probabilities),
+            "probabilities": orjson.dumps(scored.probabilities),
+        }
+        names = ", ".join(values)
+        places = ", ".join(f":{name}" for name in values)
+        self._database.execute(f"INSERT INTO predictions ({names}) VALUES ({places})", values)
 
     def close(self) -> None:
         """Close the file."""
@@ -64,28 +89,47 @@ class PredictionLog:
 
 
 def read_predictions(path: Path) -> "pd.DataFrame":
-    """Return the log as a table, one row a flight, oldest first.
+    """Return the predictions as a table, one row a flight, oldest first.
 
     Returns
     -------
-    Columns ``request_id``, ``row`` (position in its request), ``at`` (UTC), ``version``,
-    ``probability``, and the 14 features as they were sent.
+    Columns ``request_id``, ``row`` (position in its request), ``at`` (UTC), ``role``,
+    ``version``, ``probability``, and the 14 features as they were sent.
     """
     import pandas as pd
 
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        kept = database.execute(
-            "SELECT request_id, at, version, rows, body, probabilities"
-            " FROM predictions ORDER BY number"
-        ).fetchall()
     parts = []
-    for request_id, at, version, rows, body, probabilities in kept:
+    for kept in _select(path, "request_id, at, role, version, rows, body, probabilities"):
+        if not kept["rows"]:
+            continue
         head = {
-            "request_id": request_id,
-            "row": range(rows),
-            "at": pd.Timestamp(at, unit="s", tz="UTC"),
-            "version": version,
-            "probability": orjson.loads(probabilities),
+            "request_id": kept["request_id"],
+            "row": range(kept["rows"]),
+            "at": pd.Timestamp(kept["at"], unit="s", tz="UTC"),
+            "role": kept["role"],
+            "version": kept["version"],
+            "probability": orjson.loads(kept["probabilities"]),
         }
-        parts.append(pd.DataFrame({**head, **read_columns(body)}))
+        parts.append(pd.DataFrame({**head, **read_columns(kept["body"])}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def read_requests(path: Path) -> "pd.DataFrame":
+    """Return one row for each request and model that saw it, oldest first.
+
+    Returns
+    -------
+    Columns ``request_id``, ``at`` (UTC), ``role``, ``version``, ``rows``, ``ms`` (what the model
+    took) and ``failure`` (empty if it did not fail).
+    """
+    import pandas as pd
+
+    names = "request_id, at, role, version, rows, ms, failure"
+    table = pd.DataFrame(map(dict, _select(path, names)), columns=names.split(", "))
+    return table.assign(at=pd.to_datetime(table["at"], unit="s", utc=True))
+
+
+def _select(path: Path, names: str) -> list[sqlite3.Row]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute(f"SELECT {names} FROM predictions ORDER BY number").fetchall()

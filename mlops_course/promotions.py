@@ -22,8 +22,9 @@ from mlflow.entities import LifecycleStage, Param, Run
 from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
-from mlops_course.registry import CHAMPION, MODEL_NAME, find, get
+from mlops_course.registry import MODEL_NAME, find, get
 from mlops_course.tracking import Store, open_experiment
+from mlops_course.traffic import CHAMPION
 from mlops_course.validation import Check, Verdict
 
 EXPERIMENT = "promotions"

@@ -14,9 +14,9 @@ from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
 from mlops_course.tracking import Store
+from mlops_course.traffic import CHAMPION
 
 MODEL_NAME = "push-back"
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ Run as ``python -m mlops_course.scorer``. It listens on loopback, loads the mode
 told to, and ends when its parent does. It needs neither MLflow nor pandas. The other side,
 the one that starts and calls it, is `serving`.
 
-Control lines come in on stdin, one JSON object each, so that nobody but the parent can
-change the model: ``{"path": ..., "version": ...}`` loads, end of file stops.
+Control lines come in on stdin, one JSON object each, so that nobody but the parent can change
+what is served: ``{"path": ..., "version": ..., "role": ...}`` loads a model,
+``{"mode": ..., "share": ...}`` splits the requests, end of file stops.
 """
 
 import argparse
@@ -16,7 +17,9 @@ import socket
 import sqlite3
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,7 +29,8 @@ from threadpoolctl import threadpool_limits
 
 from mlops_course.features import Vocabulary, encode
 from mlops_course.observing import Metrics, Observed
-from mlops_course.prediction_log import PredictionLog
+from mlops_course.prediction_log import PredictionLog, Scored
+from mlops_course.traffic import CHALLENGER, CHAMPION, SHADOW, Split, role_of
 from mlops_course.wire import (
     ANSWER_SCHEMA,
     ERROR_SCHEMA,
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
 BODY_SECONDS = 10
 GRACE_SECONDS = 5
+MOST_WAITING = 1_000
 MOST_DRAINED = 64 * 2**20
 # A body larger than this is scored in a thread, so that small requests need not wait for it.
 LARGE_BYTES = 256 * 2**10
@@ -74,13 +79,21 @@ class Loaded:
 
 
 class Scorer:
-    """Holds the model being served; loading another replaces it between two requests."""
+    """Holds the models being served; loading another replaces one between two requests."""
 
     def __init__(self, metrics: Metrics, log: PredictionLog | None = None) -> None:
-        self.loaded: Loaded | None = None
+        self.models: dict[str, Loaded] = {}
+        self.split = Split()
         self.metrics, self._log = metrics, log
+        self._onlooker = ThreadPoolExecutor(1)
+        self._waiting = 0
 
-    def load(self, path: Path, version: str) -> None:
+    @property
+    def loaded(self) -> Loaded | None:
+        """The champion, once there is one."""
+        return self.models.get(CHAMPION)
+
+    def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
         """Read a model that MLflow saved with skops, and serve it from the next request on."""
         import skops.io
         import yaml
@@ -90,24 +103,83 @@ class Scorer:
         estimator = skops.io.load(
             path / flavor["pickled_model"], trusted=flavor["skops_trusted_types"]
         )
-        self.loaded = Loaded(estimator, saved["metadata"]["vocabulary"], version)
-        self.metrics.serves(version)
+        self.models[role] = Loaded(estimator, saved["metadata"]["vocabulary"], version)
+        self.metrics.serves(role, version)
 
     def score(self, request_id: str, body: bytes) -> tuple[str, list[float]]:
-        """Return the version that answers a request's body and its probabilities, once logged."""
-        loaded = self.loaded
-        if loaded is None:
+        """Return the version that answers a request's body and its probabilities, once logged.
+
+        A challenger that fails is noted, and the champion answers in its place.
+        """
+        champion, challenger = self.loaded, self.models.get(CHALLENGER)
+        if champion is None:
             raise Refused("No model is loaded yet; ask /ping until it answers 200.", 503)
         columns = read_columns(body)
-        matrix = encode(columns, loaded.vocabulary)
-        probability = loaded.estimator.predict_proba(matrix)[:, 1]
-        if self._log is not None:
+        if challenger and role_of(request_id, self.split) == CHALLENGER:
             try:
-                self._log.append(request_id, loaded.version, body, probability.tolist())
-            except sqlite3.Error as error:
-                raise Refused(f"Not answered, for it cannot be logged ({error}).", 503) from error
-        self.metrics.scored(loaded.version, matrix, probability)
-        return loaded.version, probability.tolist()
+                return self._answer(challenger, CHALLENGER, request_id, body, columns)
+            except Refused:
+                raise
+            except Exception:  # whatever it is: users must not meet a candidate's faults
+                pass
+        answer = self._answer(champion, CHAMPION, request_id, body, columns)
+        if challenger and self.split.mode == SHADOW:
+            self._look_on(challenger, request_id, body, columns)
+        return answer
+
+    def close(self) -> None:
+        """Finish what the shadow has still to look at."""
+        self._onlooker.shutdown()
+
+    def _answer(
+        self, model: Loaded, role: str, request_id: str, body: bytes, columns: Mapping[str, Any]
+    ) -> tuple[str, list[float]]:
+        """Let one model score, and log what it made of the request, a failure too."""
+        begun = time.perf_counter()
+
+        def kept(probabilities: Sequence[float] = (), failure: str = "") -> Scored:
+            spent = 1000 * (time.perf_counter() - begun)
+            return Scored(request_id, role, model.version, body, spent, probabilities, failure)
+
+        try:
+            matrix = encode(columns, model.vocabulary)
+            probability = model.estimator.predict_proba(matrix)[:, 1]
+        except Exception as error:
+            self._write(kept(failure=f"{type(error).__name__}: {error}"))
+            self.metrics.failures.labels(role, model.version).inc()
+            raise
+        scored = kept(probability.tolist())
+        self._write(scored)
+        self.metrics.scored(role, model.version, matrix, probability)
+        return model.version, list(scored.probabilities)
+
+    def _write(self, scored: Scored) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.append(scored)
+        except sqlite3.Error as error:
+            raise Refused(f"Not answered, for it cannot be logged ({error}).", 503) from error
+
+    def _look_on(
+        self, model: Loaded, request_id: str, body: bytes, columns: Mapping[str, Any]
+    ) -> None:
+        """Let the challenger score in a thread of its own; the answer does not wait for it.
+
+        Where it cannot keep up, requests pass unseen, and are counted.
+        """
+        if self._waiting >= MOST_WAITING:
+            self.metrics.unseen_by_shadow.inc()
+            return
+        self._waiting += 1
+
+        def look() -> None:
+            try:
+                self._answer(model, SHADOW, request_id, body, columns)
+            finally:
+                self._waiting -= 1
+
+        self._onlooker.submit(look)
 
 
 def create_app(scorer: Scorer) -> "FastAPI":
@@ -224,6 +296,7 @@ def main() -> None:
 
         threading.Thread(target=_obey, args=(scorer, server), daemon=True).start()
         server.run([listener])
+    scorer.close()
     if log is not None:
         log.close()
 
@@ -244,8 +317,12 @@ def _obey(scorer: Scorer, server: Any) -> None:
     for line in sys.stdin:
         try:
             order = json.loads(line)
-            scorer.load(Path(order["path"]), order["version"])
-            _say({"loaded": order["version"]})
+            if "mode" in order:
+                scorer.split = Split(order["mode"], order["share"])
+                _say({"split": order["mode"]})
+            else:
+                scorer.load(Path(order["path"]), order["version"], order["role"])
+                _say({"loaded": order["version"]})
         except Exception as error:
             _say({"failed": f"{type(error).__name__}: {error}"})
     server.should_exit = True

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,7 @@ import pandas as pd
 
 from mlops_course.errors import ServiceError
 from mlops_course.features import CATEGORICAL, FEATURES
+from mlops_course.traffic import CHAMPION, Split
 
 START_SECONDS = 60.0
 REQUEST_SECONDS = 30.0
@@ -78,7 +80,8 @@ class Service:
         self._answers: queue.Queue[dict[str, str] | None] = queue.Queue()
         self._client: httpx.Client | None = None
         self.url = ""
-        self.version = ""
+        self.versions: dict[str, str] = {}
+        self.split = Split()
 
     def __enter__(self) -> "Service":
         self.start()
@@ -96,6 +99,11 @@ class Service:
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def version(self) -> str:
+        """The champion's version; empty before one is loaded."""
+        return self.versions.get(CHAMPION, "")
 
     @property
     def pid(self) -> int | None:
@@ -126,8 +134,13 @@ class Service:
             self._port = int(self.url.rpartition(":")[2])
             self._client = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
 
-    def load(self, path: Path, version: str) -> None:
+    def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
         """Serve the MLflow model in the folder ``path`` from the next request on.
+
+        Parameters
+        ----------
+        role
+            ``champion``, or ``challenger`` for the one that `share` lets in.
 
         Raises
         ------
@@ -136,22 +149,23 @@ class Service:
         """
         with self._lock:
             self.start()
-            process = self._process
-            assert process is not None and process.stdin is not None
-            try:
-                process.stdin.write(json.dumps({"path": str(path), "version": version}) + "\n")
-                process.stdin.flush()
-            except OSError as error:
-                raise self._died() from error
-            answer = self._answer(START_SECONDS)
+            answer = self._order({"path": str(path), "version": version, "role": role})
             if "loaded" not in answer:
                 raise ServiceError(
                     f"The service could not load version {version}: {answer.get('failed')}.",
                     f"It needs an MLflow model with a skops file in {path}.",
                     "Register the model again; the version served before stays in place.",
                 )
-            self.version = version
-            self._wait_until_ready()
+            self.versions[role] = version
+            if CHAMPION in self.versions:
+                self._wait_until_ready()
+
+    def share(self, split: Split) -> None:
+        """Share requests between champion and challenger from the next one on."""
+        with self._lock:
+            self.start()
+            self._order(asdict(split))
+            self.split = split
 
     def ping(self) -> bool:
         """Return whether the service answers and has a model."""
@@ -235,7 +249,8 @@ class Service:
             raise _not_started(str(error.strerror)) from error
         answers: queue.Queue[dict[str, str] | None] = queue.Queue()
         threading.Thread(target=_listen, args=(process, answers), daemon=True).start()
-        self._process, self._answers, self.version = process, answers, ""
+        self._process, self._answers = process, answers
+        self.versions, self.split = {}, Split()
 
     def _options(self) -> list[str]:
         given = {
@@ -244,6 +259,17 @@ class Service:
             "--access-log": self._access_log,
         }
         return [word for name, value in given.items() if value for word in (name, str(value))]
+
+    def _order(self, order: Mapping[str, object]) -> dict[str, str]:
+        """Send a control line and return what the process says to it."""
+        process = self._process
+        assert process is not None and process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        except OSError as error:
+            raise self._died() from error
+        return self._answer(START_SECONDS)
 
     def _answer(self, seconds: float) -> dict[str, str]:
         try:

@@ -23,7 +23,7 @@ import psutil
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from mlops_course import PipelineSimulator, pipeline, registry, tracking
+from mlops_course import PipelineSimulator, pipeline, registry, tracking, traffic
 from mlops_course.events import StageFailed
 from mlops_course.features import FEATURES, encode, vocabulary_of
 from mlops_course.flights import draw, labelled, load_flights
@@ -149,7 +149,7 @@ def serving(workspace: Workspace) -> Iterator[Line]:
     rows = training_rows(workspace)
     singles = [request_body(rows.iloc[[row]]) for row in range(BODIES)]
     batch = [request_body(rows.iloc[:BATCH])]
-    uri = f"models:/{registry.MODEL_NAME}@{registry.CHAMPION}"
+    uri = f"models:/{registry.MODEL_NAME}@{traffic.CHAMPION}"
     model = champion_of(workspace)
     bare, bare_batch = bare_calls(model, rows)
     # MLflow's server takes what the model takes: the encoded matrix.

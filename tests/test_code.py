@@ -33,6 +33,7 @@ ROOMS = (
     "tracking",
     "validation",
     "testing",
+    "traffic",
     "registry",
     "promotions",
     "wire",

@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from mlops_course import promotions, registry, tracking
-from mlops_course.deployment import serve
+from mlops_course.deployment import serve, set_split
 from mlops_course.errors import RegistryError
 from mlops_course.flights import load_flights
 from mlops_course.prediction_log import read_predictions
 from mlops_course.serving import request_body
+from mlops_course.traffic import Split, role_of
 from mlops_course.training import TrainingConfig, train
 from mlops_course.validation import Check, Verdict
 
@@ -88,6 +89,49 @@ def test_serve_when_the_service_dies_then_it_is_started_again_at_the_same_url(st
         wait_for(lambda: not service.alive)
         wait_for(lambda: service.alive and service.ping())
         assert service.score(flights.iloc[:1]).version == "1"
+
+
+def test_serve_when_killed_in_mid_canary_then_no_answer_is_lost_and_the_split_is_resumed(
+    store, flights
+):
+    store.client.set_registered_model_alias(registry.MODEL_NAME, "challenger", "2")
+    body, split, answered = request_body(flights.iloc[:1]), Split("canary", 0.3), {}
+
+    def ask(service, numbers):
+        with httpx.Client(base_url=service.url) as client:
+            for number in numbers:
+                headers = {**JSON, "x-request-id": f"r-{number}"}
+                answer = client.post("/invocations", content=body, headers=headers)
+                answered[f"r-{number}"] = answer.json()["model_version"]
+
+    set_split(store, split)
+    with serve(store) as service:
+        ask(service, range(60))
+        os.kill(service.pid, signal.SIGKILL)
+        wait_for(lambda: not service.alive)
+        wait_for(lambda: service.alive and service.split == split and service.ping())
+        ask(service, range(60, 120))
+    with serve(store) as another:
+        ask(another, range(120, 180))
+    versions = {"champion": "1", "challenger": "2"}
+    assert answered == {name: versions[role_of(name, split)] for name in answered}
+    assert set(answered.values()) == {"1", "2"}
+    kept = read_predictions(store.workspace.predictions)
+    assert dict(zip(kept["request_id"], kept["version"], strict=True)) == answered
+
+
+def test_split_when_it_is_changed_in_the_registry_then_the_service_follows_and_tells(store):
+    told = []
+    with pytest.raises(RegistryError, match="No version of push-back is challenger"):
+        set_split(store, Split("shadow"))
+    store.client.set_registered_model_alias(registry.MODEL_NAME, "challenger", "2")
+    with serve(store, tell=told.append) as service:
+        set_split(store, Split("canary", 0.25))
+        wait_for(lambda: service.split.share == 0.25)
+        set_split(store, Split())
+        wait_for(lambda: service.split == Split())
+    assert told[0] == "Version 2 is the challenger now."
+    assert told[1] == "Requests are split: canary, 25% to the challenger."
 
 
 def test_serve_when_the_alias_points_at_nothing_then_says_what_to_do(store):

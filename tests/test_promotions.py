@@ -59,7 +59,7 @@ def seen(verdict):
 
 
 def move_alias(store, version):
-    store.client.set_registered_model_alias(registry.MODEL_NAME, registry.CHAMPION, version)
+    store.client.set_registered_model_alias(registry.MODEL_NAME, "champion", version)
 
 
 def change(store, sql, *values):

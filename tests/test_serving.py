@@ -23,9 +23,10 @@ from mlops_course import registry, tracking
 from mlops_course.errors import ServiceError
 from mlops_course.features import CATEGORICAL, FEATURES
 from mlops_course.flights import load_flights
-from mlops_course.prediction_log import read_predictions
+from mlops_course.prediction_log import read_predictions, read_requests
 from mlops_course.scorer import BODY_SECONDS
 from mlops_course.serving import Service, request_body
+from mlops_course.traffic import Split, role_of
 from mlops_course.training import TrainingConfig, train
 from mlops_course.wire import MOST_ROWS
 
@@ -303,6 +304,69 @@ def test_service_when_it_crashes_then_the_answer_tells_only_the_id_and_the_log_t
     lines = [orjson.loads(line) for line in access.read_text().splitlines()]
     crashed = next(line for line in lines if line.get("crashed"))
     assert crashed["request_id"] == request_id and "KeyError" in crashed["crashed"]
+
+
+def ask_each(service, flights):
+    """Send one flight a request, each under an id of its own; return the answers."""
+    with httpx.Client(base_url=service.url) as client:
+        for number in range(len(flights)):
+            headers = {"content-type": "application/json", "x-request-id": f"r-{number}"}
+            body = request_body(flights.iloc[[number]])
+            yield client.post("/invocations", content=body, headers=headers)
+
+
+def test_shadow_when_on_then_the_challenger_sees_every_request_and_answers_none(
+    models, flights, tmp_path
+):
+    log, some = tmp_path / "predictions.db", flights.iloc[:60]
+    with Service(predictions=log) as service:
+        for (_, registered), role in zip(models, ("champion", "challenger"), strict=True):
+            service.load(registered.path, role, role)
+        service.share(Split("shadow"))
+        answers = list(ask_each(service, some))
+    assert {answer.json()["model_version"] for answer in answers} == {"champion"}
+    kept = read_predictions(log).pivot(index="request_id", columns="role", values="probability")
+    kept = kept.loc[[f"r-{number}" for number in range(60)]]
+    for (model, _), role in zip(models, ("champion", "shadow"), strict=True):
+        np.testing.assert_array_equal(kept[role], model.probability(some))
+
+
+def test_canary_when_on_then_answers_its_share_by_request_id(models, flights, tmp_path):
+    log, some = tmp_path / "predictions.db", flights.iloc[:100]
+    split = Split("canary", 0.3)
+    with Service(predictions=log) as service:
+        for (_, registered), role in zip(models, ("champion", "challenger"), strict=True):
+            service.load(registered.path, role, role)
+        service.share(split)
+        answered = [answer.json()["model_version"] for answer in ask_each(service, some)]
+        service.share(Split())
+        after = {answer.json()["model_version"] for answer in ask_each(service, some)}
+    assert answered == [role_of(f"r-{number}", split) for number in range(100)]
+    assert 10 < answered.count("challenger") < 60 and after == {"champion"}
+    assert list(read_requests(log)["role"][:100]) == answered
+
+
+def test_canary_when_the_challenger_fails_then_the_champion_answers_and_the_failure_is_logged(
+    models, flights, tmp_path
+):
+    log, broken, some = tmp_path / "predictions.db", tmp_path / "model", flights.iloc[:40]
+    shutil.copytree(models[1][1].path, broken)
+    saved = (broken / "MLmodel").read_text()
+    (broken / "MLmodel").write_text(re.sub(r"\n    origin:(\n    - \w+)+", "", saved))
+    with Service(predictions=log) as service:
+        service.load(models[0][1].path, "good")
+        service.load(broken, "broken", "challenger")
+        service.share(Split("canary", 0.5))
+        answers = [(a.status_code, a.json()["model_version"]) for a in ask_each(service, some)]
+        counted = figures(service)
+    assert set(answers) == {(200, "good")}
+    requests = read_requests(log)
+    failed = requests[requests["failure"] != ""]
+    assert 5 < len(failed) < 35 and set(failed["role"]) == {"challenger"}
+    assert failed["failure"].str.startswith("KeyError").all()
+    assert len(requests) == 40 + len(failed) and len(read_predictions(log)) == 40
+    name = 'push_back_failures_total{role="challenger",version="broken"}'
+    assert counted[name] == len(failed)
 
 
 def test_start_when_the_port_is_taken_then_one_sentence(live):
