@@ -43,6 +43,7 @@ ROOMS = (
     "serving",
     "deployment",
     "sequential",
+    "releases",
     "acceptance",
     "drift",
     "monitoring",
