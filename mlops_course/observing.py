@@ -23,7 +23,7 @@ from prometheus_client import (
 from mlops_course.features import CATEGORICAL, FEATURES
 from mlops_course.traffic import SHADOW
 
-ROUTES = ("/invocations", "/ping", "/version", "/metrics", "/openapi.json", "/docs")
+ROUTES = ("/invocations", "/ping", "/version", "/metrics", "/openapi.json")
 LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 LONGEST_ID = 64
 CALLED_LATE = 0.5

@@ -183,13 +183,15 @@ class Scorer:
 
 
 def create_app(scorer: Scorer) -> "FastAPI":
-    """Build the HTTP side: ``/invocations``, ``/ping``, ``/version``, ``/metrics``, ``/docs``."""
+    """Build the HTTP side: ``/invocations``, ``/ping``, ``/version``, ``/metrics``."""
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import PlainTextResponse
     from prometheus_client import CONTENT_TYPE_LATEST
     from starlette.exceptions import HTTPException
 
-    app = FastAPI(title="Push-back", description="Will this flight arrive late?")
+    # The usual pages that draw the description fetch their scripts from the network.
+    asks = "Will this flight arrive late?"
+    app = FastAPI(title="Push-back", description=asks, docs_url=None, redoc_url=None)
 
     def answer(content: Mapping[str, Any], status: int = 200) -> Response:
         return Response(orjson.dumps(content), status, media_type="application/json")
@@ -228,7 +230,7 @@ def create_app(scorer: Scorer) -> "FastAPI":
 
     @app.exception_handler(HTTPException)
     async def elsewhere(request: Request, error: HTTPException) -> Response:
-        routes = "POST /invocations, GET /ping, /version, /metrics and /docs"
+        routes = "POST /invocations, GET /ping, /version, /metrics and /openapi.json"
         sentence = f"{request.method} {request.url.path} is not served. There is {routes}."
         return answer({"error": sentence}, error.status_code)
 
