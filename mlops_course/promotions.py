@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from mlflow.entities import LifecycleStage, Param, Run
+from mlflow.entities import LifecycleStage, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
@@ -26,6 +26,7 @@ from mlops_course.registry import MODEL_NAME, find, get
 from mlops_course.tracking import Store, open_experiment
 from mlops_course.traffic import CHAMPION
 from mlops_course.validation import Check, Verdict
+from mlops_course.workspace import check_store
 
 EXPERIMENT = "promotions"
 EVIDENCE = "gate.json"
@@ -96,7 +97,10 @@ def promote(store: Store, version: str, reason: str, *, evidence: str, who: str 
     RegistryError
         If the reason is empty, there is no such version, or the evidence is missing, is not a
         pass, or is about another model. Nothing has moved then.
+    WorkspaceError
+        If the store is locked or damaged.
     """
+    check_store(store.workspace)
     version = str(version)
     digest = _checked_evidence(store, version, evidence)
     return _move(store, Entry("promoted", "", version, reason, who, evidence, digest))
@@ -106,17 +110,20 @@ def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
     """Make the champion before the current one the champion again.
 
     It needs no new evidence: what spoke for the version when it was promoted is in the log. A
-    version that was never judged, because the alias was moved by other means, is passed over.
+    version that was never judged, because the alias was moved by other means, is passed over, and
+    so is one that was rolled back from.
 
     Raises
     ------
     RegistryError
-        If the reason is empty, or the log knows nothing to go back to.
+        If the reason is empty, the log knows nothing to go back to, or that version was deleted.
+    WorkspaceError
+        If the store is locked or damaged.
     """
-    now, entries = _champion(store), history(store)
-    promoted = (e.number for e in reversed(entries) if e.action == "promoted" and e.after == now)
-    arrived = next(promoted, len(entries) + 1)
-    judged = [e for e in entries if e.number < arrived and e.evidence and e.after != now]
+    check_store(store.workspace)
+    now, standing = _champion(store), _standing(history(store))
+    promoted = (place for place, e in reversed(list(enumerate(standing))) if e.after == now)
+    judged = [e for e in standing[: next(promoted, None)] if e.after != now]
     if not judged:
         raise RegistryError(
             f"There is nothing to go back to from version {now or 'none'}.",
@@ -159,6 +166,7 @@ def audit(store: Store) -> Verdict:
         "chained": [e for e, d in zip(entries, digests, strict=False) if e.previous != d],
         "in order of time": [later for earlier, later in pairs if later.at < earlier.at],
         "evidence kept": [e for e in entries if e.evidence and not _still_there(store, e)],
+        "kept": [_read(r) for r in runs if r.info.lifecycle_stage != LifecycleStage.ACTIVE],
         "carried out": [_read(run) for run in runs if run.info.status != "FINISHED"],
     }
     where = f"{CHAMPION} is version {alias or 'none'}; by the log it is {logged or 'none'}."
@@ -181,6 +189,7 @@ def _move(store: Store, draft: Entry) -> Entry:
             "Every entry says why, for whoever reads it later.",
             "Pass the reason, for instance the gate's verdict.",
         )
+    get(store, draft.after)  # a rollback's version may be deleted; no entry must announce it
     with _alone(store):
         alias, entries = _champion(store), history(store)
         if alias != _after(entries):
@@ -219,12 +228,12 @@ def _sha256(text: str) -> str:
 
 
 def _runs(store: Store) -> list[Run]:
-    """Return the runs that hold entries, in the order of their numbers."""
+    """Return the runs that hold entries, in the order of their numbers; deleted ones as well."""
     found = store.client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         return []
     runs = store.client.search_runs(
-        [found.experiment_id], "params.number != ''", max_results=MOST_ENTRIES
+        [found.experiment_id], "params.number != ''", ViewType.ALL, MOST_ENTRIES
     )
     return sorted(runs, key=lambda run: int(run.data.params["number"]))
 
@@ -277,6 +286,18 @@ def _still_there(store: Store, entry: Entry) -> bool:
 def _champion(store: Store) -> str:
     found = find(store)
     return found.version if found else ""
+
+
+def _standing(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the promotions that no rollback has undone, oldest first."""
+    standing: list[Entry] = []
+    for entry in entries:
+        if entry.action == "promoted":
+            standing.append(entry)
+        elif entry.action == "rolled back":
+            while standing and standing[-1].after != entry.after:
+                standing.pop()
+    return standing
 
 
 def _after(entries: Sequence[Entry]) -> str:

@@ -13,10 +13,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
-from mlops_course.tracking import Store
+from mlops_course.tracking import Store, explain
 from mlops_course.traffic import CHAMPION
 
 MODEL_NAME = "push-back"
+_NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def find(store: Store, alias: str = CHAMPION) -> Registered | None:
     try:
         return _describe(store, store.client.get_model_version_by_alias(MODEL_NAME, alias))
     except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+        if error.error_code in _NOT_THERE:
             return None
         raise
 
@@ -56,10 +57,14 @@ def get(store: Store, version: str) -> Registered:
     ------
     RegistryError
         If there is no such version.
+    WorkspaceError
+        If the store cannot be read.
     """
     try:
         return _describe(store, store.client.get_model_version(MODEL_NAME, str(version)))
     except MlflowException as error:
+        if error.error_code not in _NOT_THERE:
+            raise explain(error) from error
         raise RegistryError(
             f"There is no version {version} of {MODEL_NAME}.",
             "A version is made by registering a run's model.",

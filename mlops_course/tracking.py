@@ -137,13 +137,22 @@ def copy_of(store: Store, folder: str) -> Store:
 
     Runs made in the copy keep their files there; those copied still point to theirs. MLflow's
     own functions stay where `connect` pointed them.
+
+    Raises
+    ------
+    WorkspaceError
+        If one of the two stores is locked or damaged, or the original was deleted.
     """
+    check_store(store.workspace)  # SQLite's backup would wait for a locked one for ever
     place = open_workspace(store.workspace.root / folder, cache=store.workspace.cache)
     original, copy = (sqlite3.connect(one.database) for one in (store.workspace, place))
     with closing(original), closing(copy):
-        original.backup(copy)
-        copy.execute("UPDATE experiments SET artifact_location = ?", [place.artifacts.as_uri()])
-        copy.commit()
+        try:
+            original.backup(copy)
+            copy.execute("UPDATE experiments SET artifact_location = ?", [place.artifacts.as_uri()])
+            copy.commit()
+        except sqlite3.Error as error:
+            raise explain(error) from error
     return replace(
         store, workspace=place, client=MlflowClient(place.tracking_uri, place.tracking_uri)
     )

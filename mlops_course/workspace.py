@@ -179,7 +179,8 @@ def _adopt(home: Path) -> None:
             "The workspace is a folder.",
             f"Name another place in {HOME_VARIABLE} or with --workspace.",
         )
-    if home.exists() and any(home.iterdir()):
+    inside = (home.parent / _MARK).exists()  # a deleted folder there, MLflow may have made anew
+    if home.exists() and any(home.iterdir()) and not inside:
         raise WorkspaceError(
             f"The folder {home} already holds files that are not the course's.",
             "The workspace is an empty folder, or one that the course made.",

@@ -11,7 +11,7 @@ import pytest
 from mlflow.entities import Param
 
 from mlops_course import promotions, registry, tracking
-from mlops_course.errors import RegistryError
+from mlops_course.errors import RegistryError, WorkspaceError
 from mlops_course.flights import fingerprint, load_flights
 from mlops_course.promotions import audit, champion_at, history, promote, roll_back
 from mlops_course.training import TrainingConfig, train
@@ -153,6 +153,26 @@ def test_roll_back_when_an_unjudged_version_served_in_between_then_passes_it_ove
     assert roll_back(store, "worse").after == "2"
 
 
+def test_roll_back_when_a_version_was_fled_from_and_the_alias_moved_then_never_returns_to_it(
+    store, promoted
+):
+    assert roll_back(store, "2 is bad").after == "1"
+    move_alias(store, "3")
+    promote(store, "1", "back to order", evidence=promoted[0])
+    with pytest.raises(RegistryError, match="nothing to go back to from version 1"):
+        roll_back(store, "worse")
+
+
+def test_roll_back_when_the_former_version_was_deleted_then_nothing_moves_and_no_entry(
+    store, promoted
+):
+    store.client.delete_model_version(registry.MODEL_NAME, "1")
+    with pytest.raises(RegistryError, match="no version 1"):
+        roll_back(store, "worse")
+    assert len(history(store)) == 2 and registry.find(store).version == "2"
+    assert audit(store).passed
+
+
 def test_roll_back_when_nothing_was_promoted_then_says_so(store):
     with pytest.raises(RegistryError, match="from version none"):
         roll_back(store, "panic")
@@ -206,6 +226,34 @@ def test_audit_when_an_entry_was_changed_and_sealed_again_then_the_next_one_tell
 def test_audit_when_an_entry_was_deleted_then_finds_the_gap(store, promoted, number):
     store.client.delete_run(promotions._runs(store)[number].info.run_id)
     assert not audit(store).passed
+
+
+def test_audit_when_the_whole_log_was_deleted_then_says_so_and_the_next_entry_restores_it(
+    store, promoted
+):
+    store.client.delete_experiment(store.client.get_experiment_by_name("promotions").experiment_id)
+    assert seen(audit(store)) == {"kept": "Not so in entry 1, 2 of 2."}
+    assert roll_back(store, "worse").number == 3
+    assert audit(store).passed and len(history(store)) == 3
+
+
+def test_moving_when_the_store_is_locked_then_says_so_at_once(store, promoted):
+    with closing(sqlite3.connect(store.workspace.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for move in (
+            lambda: promote(store, "3", "now", evidence=promoted[2]),
+            lambda: roll_back(store, "worse"),
+            lambda: tracking.copy_of(store, "copy"),
+        ):
+            with pytest.raises(WorkspaceError, match="locked by another program"):
+                move()
+
+
+def test_get_when_the_store_is_gone_then_does_not_say_that_the_version_is(store, promoted):
+    with closing(sqlite3.connect(store.workspace.database)) as database:
+        database.execute("DROP TABLE model_versions")
+    with pytest.raises(WorkspaceError, match="no such table"):
+        registry.get(store, "1")
 
 
 def test_audit_when_evidence_was_changed_or_deleted_then_names_the_entries(store, promoted):

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -175,3 +176,19 @@ def test_copy_of_when_made_again_then_is_as_the_original_is_now(store):
     again = tracking.copy_of(store, "copy")
     found = again.client.search_runs([again.experiment_id])
     assert [run.info.run_id for run in found] == [kept]
+
+
+def test_copy_of_when_its_folder_was_deleted_and_mlflow_made_it_anew_then_copies_again(store):
+    copy = tracking.copy_of(store, "copy")
+    shutil.rmtree(copy.workspace.root)
+    copy.workspace.artifacts.mkdir(parents=True)
+    copy.workspace.database.touch()
+    again = tracking.copy_of(store, "copy")
+    assert again.client.get_experiment(again.experiment_id).name == tracking.EXPERIMENT
+
+
+def test_copy_of_when_the_store_was_deleted_then_says_so(store):
+    store.workspace.database.unlink()
+    with pytest.raises(WorkspaceError, match="no such table") as refused:
+        tracking.copy_of(store, "copy")
+    assert "was deleted" in str(refused.value)
