@@ -6,16 +6,25 @@ registry alone, so a service that is started again takes up where the last one w
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from mlops_course.errors import CourseError, RegistryError
+import pandas as pd
+
+from mlops_course.errors import CourseError, RegistryError, ServiceError
+from mlops_course.observing import Metrics
+from mlops_course.prediction_log import PredictionLog, read_predictions
 from mlops_course.registry import MODEL_NAME, Registered, find
-from mlops_course.serving import Service
+from mlops_course.scorer import Scorer
+from mlops_course.serving import Service, request_body
 from mlops_course.tracking import STORE_ERRORS, Store
 from mlops_course.traffic import CHALLENGER, CHAMPION, Split
 
 POLL_SECONDS = 0.25
+MOVE_SECONDS = 30.0
 MODE, SHARE = "split.mode", "split.share"
 
 
@@ -72,7 +81,9 @@ def serve(
     """
     service = service or Service(predictions=store.workspace.predictions)
     ended = threading.Event()
-    follower = threading.Thread(target=_follow, args=(service, store, alias, tell, ended))
+    follower = threading.Thread(
+        target=_follow, args=(service, store, alias, tell, ended), daemon=True
+    )
     with service:
         _obey(service, store, alias, lambda sentence: None)
         follower.start()
@@ -83,18 +94,65 @@ def serve(
             follower.join()
 
 
-def _obey(service: Service, store: Store, alias: str, tell: Callable[[str], object]) -> None:
-    """Make the service do what the registry says, and tell what changed.
+def wait_for(service: Service, version: str, seconds: float = MOVE_SECONDS) -> str:
+    """Wait until a service that follows an alias serves a version, and return that version.
 
-    The champion comes last: with it the service is ready, and by then the split must hold.
+    Raises
+    ------
+    ServiceError
+        If it does not in time.
     """
-    champion = find(store, alias)
-    if champion is None:
+    deadline = time.monotonic() + seconds
+    while service.version != version:
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"The service serves version {service.version or 'none'}, not {version}.",
+                f"It follows its alias within {seconds:.0f} seconds.",
+                "See that the alias points there and that the version's files are in place.",
+            )
+        time.sleep(POLL_SECONDS / 10)
+    return version
+
+
+def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.DataFrame:
+    """Return what the prediction log holds after these flights, one request, went all the way.
+
+    It is the service's own code from body to log, in this process and without HTTP.
+
+    Raises
+    ------
+    RegistryError
+        If the alias points at nothing.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.db"
+        log = PredictionLog(path)
+        try:
+            scorer, found = Scorer(Metrics(), log), _found(store, alias)
+            scorer.load(found.path, found.version)
+            scorer.score("rehearsal", request_body(flights))
+        finally:
+            log.close()
+        return read_predictions(path)
+
+
+def _found(store: Store, alias: str) -> Registered:
+    found = find(store, alias)
+    if found is None:
         raise RegistryError(
             f"No version of {MODEL_NAME} is {alias}.",
             "A service serves the version that an alias of the registry points at.",
             "Promote a version first: run `mlops-course simulate`, or lesson 04.",
         )
+    return found
+
+
+def _obey(service: Service, store: Store, alias: str, tell: Callable[[str], object]) -> None:
+    """Make the service do what the registry says, and tell what changed.
+
+    The champion comes last: with it the service is ready, and by then the split must hold.
+    """
+    champion = _found(store, alias)
     split = get_split(store)
     challenger = find(store, CHALLENGER) if split.mode != "off" else None
     if challenger is None:

@@ -6,14 +6,16 @@ file, even if the process is killed in the next moment.
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
+from mlops_course.features import FEATURES
 from mlops_course.wire import read_columns
 
 if TYPE_CHECKING:
@@ -88,8 +90,13 @@ class PredictionLog:
         self._database.close()
 
 
-def read_predictions(path: Path) -> "pd.DataFrame":
+def read_predictions(path: Path, request_ids: Iterable[str] | None = None) -> "pd.DataFrame":
     """Return the predictions as a table, one row a flight, oldest first.
+
+    Parameters
+    ----------
+    request_ids
+        The requests to read; all of them by default.
 
     Returns
     -------
@@ -98,20 +105,19 @@ def read_predictions(path: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    parts = []
-    for kept in _select(path, "request_id, at, role, version, rows, body, probabilities"):
-        if not kept["rows"]:
-            continue
-        head = {
-            "request_id": kept["request_id"],
-            "row": range(kept["rows"]),
-            "at": pd.Timestamp(kept["at"], unit="s", tz="UTC"),
-            "role": kept["role"],
-            "version": kept["version"],
-            "probability": orjson.loads(kept["probabilities"]),
-        }
-        parts.append(pd.DataFrame({**head, **read_columns(kept["body"])}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    head = ("request_id", "at", "role", "version")
+    kept = _select(path, ", ".join([*head, "rows", "body", "probabilities"]), request_ids)
+    kept = [one for one in kept if one["rows"]]
+    if not kept:
+        return pd.DataFrame()
+    rows = [one["rows"] for one in kept]
+    parts = [read_columns(one["body"]) for one in kept]
+    columns: dict[str, Any] = {name: np.repeat([one[name] for one in kept], rows) for name in head}
+    columns |= {name: np.concatenate([part[name] for part in parts]) for name in FEATURES}
+    columns["at"] = pd.to_datetime(columns["at"], unit="s", utc=True)
+    columns["row"] = np.concatenate([np.arange(count) for count in rows])
+    columns["probability"] = np.concatenate([orjson.loads(one["probabilities"]) for one in kept])
+    return pd.DataFrame(columns)[[*head[:1], "row", *head[1:], "probability", *FEATURES]]
 
 
 def read_requests(path: Path) -> "pd.DataFrame":
@@ -129,7 +135,12 @@ def read_requests(path: Path) -> "pd.DataFrame":
     return table.assign(at=pd.to_datetime(table["at"], unit="s", utc=True))
 
 
-def _select(path: Path, names: str) -> list[sqlite3.Row]:
+def _select(path: Path, names: str, request_ids: Iterable[str] | None = None) -> list[sqlite3.Row]:
+    wanted = None if request_ids is None else orjson.dumps(list(request_ids)).decode()
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         database.row_factory = sqlite3.Row
-        return database.execute(f"SELECT {names} FROM predictions ORDER BY number").fetchall()
+        return database.execute(
+            f"SELECT {names} FROM predictions"
+            " WHERE ?1 IS NULL OR request_id IN (SELECT value FROM json_each(?1)) ORDER BY number",
+            (wanted,),
+        ).fetchall()

@@ -4,8 +4,10 @@ A body becomes 14 columns, or a sentence that names the field and says what was 
 Needs neither MLflow nor pandas, as the service does not.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from types import NoneType
 from typing import Any
 
@@ -46,10 +48,7 @@ def read_columns(body: bytes) -> dict[str, Any]:
 
 def _parsed(body: bytes) -> tuple[str, Any]:
     """Return the format that a body uses, and what it holds."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refused(f"The body is not JSON: {error}.") from error
+    message = _json(body)
     if not isinstance(message, dict):
         raise Refused(f"The body must be a JSON object with one of {', '.join(FORMATS)}.")
     if len(message) != 1 or not set(message) <= set(FORMATS):
@@ -58,6 +57,17 @@ def _parsed(body: bytes) -> tuple[str, Any]:
             f"it has {', '.join(sorted(message)[:5]) or 'none'}."
         )
     return message.popitem()
+
+
+def _json(body: bytes) -> Any:
+    """Read JSON. MLflow's own client writes NaN, which is none, where it means null."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if b"NaN" in body:
+            with suppress(ValueError, KeyError, RecursionError):
+                return json.loads(body, parse_constant={"NaN": None}.__getitem__)
+        raise Refused(f"The body is not JSON: {error}.") from error
 
 
 def _columns_of(parsed: tuple[str, Any]) -> Columns:

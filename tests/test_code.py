@@ -41,6 +41,7 @@ ROOMS = (
     "observing",
     "scorer",
     "serving",
+    "clients",
     "deployment",
     "sequential",
     "releases",

@@ -8,11 +8,14 @@ import time
 from datetime import date
 
 import httpx
+import pandas as pd
 import pytest
 
 from mlops_course import promotions, registry, tracking
-from mlops_course.deployment import serve, set_split
-from mlops_course.errors import RegistryError
+from mlops_course.deployment import rehearse, serve, set_split
+from mlops_course.deployment import wait_for as wait_until_served
+from mlops_course.errors import RegistryError, ServiceError
+from mlops_course.features import FEATURES
 from mlops_course.flights import load_flights
 from mlops_course.prediction_log import read_predictions
 from mlops_course.serving import request_body
@@ -188,3 +191,22 @@ def test_command_when_it_cannot_serve_then_one_sentence(store, options, sentence
         timeout=60,
     )
     assert done.returncode in (1, 2) and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_wait_for_when_the_alias_moves_then_returns_and_else_says_what_is_served(store):
+    with serve(store) as service:
+        promote(store, "2")
+        assert wait_until_served(service, "2") == "2"
+        with pytest.raises(ServiceError, match="serves version 2, not 1"):
+            wait_until_served(service, "1", seconds=0.2)
+
+
+def test_rehearse_when_flights_go_through_then_the_log_holds_them_as_they_were(store, flights):
+    log, columns = rehearse(store, flights.iloc[:50]), list(FEATURES)
+    pd.testing.assert_frame_equal(
+        log[columns].astype(object),
+        flights.iloc[:50][columns].reset_index(drop=True).astype(object),
+    )
+    assert set(log["version"]) == {"1"} and log["probability"].between(0, 1).all()
+    with pytest.raises(RegistryError, match="is nobody"):
+        rehearse(store, flights.iloc[:5], "nobody")

@@ -192,6 +192,14 @@ def test_comparing_when_pictures_look_alike_then_passes_and_otherwise_tells():
     assert differences(one, unlike, exact=True)
 
 
+def test_comparing_when_a_cell_draws_what_was_measured_then_its_picture_may_differ():
+    one, unlike = (notebook_with(picture(colour)) for colour in (100, 160))
+    one.cells[0].metadata["tags"] = unlike.cells[0].metadata["tags"] = ["measured"]
+    assert not differences(one, unlike, exact=True)
+    unlike.cells[0].outputs[0].data["text/plain"] = "<another>"
+    assert differences(one, unlike, exact=True)
+
+
 def _packed_otherwise(notebook):
     """Return the same picture in other bytes."""
     old = base64.b64decode(notebook.cells[0].outputs[0].data["image/png"])

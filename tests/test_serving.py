@@ -104,6 +104,10 @@ def test_invocations_when_weather_is_null_or_a_category_is_new_then_scores(live,
         (b'{"dataframe_split": {"columns": ["hour", "hour"], "data": []}}', 422, "more than once"),
         (b'{"dataframe_split": {"columns": [1], "data": []}}', 422, "all of them strings"),
         (b'{"instances": [{"dep_delay": Infinity}]}', 422, "not JSON"),
+        (b'{"instances": [{"dep_delay": NaN, "temp": Infinity}]}', 422, "not JSON"),
+        (b'{"instances": NaN', 422, "not JSON"),
+        (b'{"instances": NaN}', 422, "list of objects"),
+        (b'{"instances": ' + b"[" * 200_000 + b"NaN", 422, "not JSON"),
         (b"{}", 422, "dataframe_split"),
         (b'{"dataframe_split": {"columns": ["hour"], "data": [[1, 2]]}}', 422, "needs 1 values"),
         (b'{"dataframe_split": {"columns": ["hour"], "data": [[1]]}}', 422, "Missing: dep_delay"),
@@ -199,6 +203,7 @@ def test_service_when_mlflows_own_client_calls_it_then_it_works_unchanged(live, 
     client = ScoringServerClient("127.0.0.1", int(live.url.rpartition(":")[2]))
     client.wait_server_ready(timeout=5)
     frame = flights.iloc[:30][list(FEATURES)]
+    frame.loc[frame.index[:3], ["temp", "pressure"]] = np.nan  # which this client writes as NaN
     answered = client.invoke(frame).get_predictions().iloc[:, 0]
     np.testing.assert_allclose(answered, models[0][0].probability(frame), atol=1e-6)
 
@@ -237,6 +242,8 @@ def test_logs_when_requests_are_answered_then_hold_ids_versions_and_inputs(
     assert list(kept["request_id"][:2]) == ["flight-1"] * 2 and list(kept["row"][:2]) == [0, 1]
     assert list(kept["probability"][:2]) == answer.json()["predictions"]
     assert kept["temp"][:2].isna().all() and list(kept["dest"][:2]) == ["XXX"] * 2
+    pd.testing.assert_frame_equal(read_predictions(log, ["flight-1", "none"]), kept.iloc[:2])
+    assert read_predictions(log, []).empty
     columns = list(FEATURES)
     pd.testing.assert_frame_equal(
         kept.iloc[2:][columns].reset_index(drop=True),

@@ -21,6 +21,9 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 PASSING = {"ExecuteTime", "collapsed", "execution", "papermill", "scrolled", "trusted"}
 CELLS_SHOWN, LINES_SHOWN, WIDTH_SHOWN = 3, 12, 150
+# A cell with this tag draws what this very run has measured, such as latencies; its pictures are
+# not compared, its words are.
+MEASURED = "measured"
 LAX = (
     "Stored outputs are promised digit by digit on Linux x86-64 alone; on this system numbers and "
     "pictures are not compared, the words and the kinds of output are."
@@ -147,7 +150,8 @@ def _lines(cell: NotebookNode, exact: bool, pictures: dict[str, str] | None = No
             if kind.startswith("image/") and not kind.endswith("xml"):
                 name = _digest(text)
                 name = (pictures or {}).get(name, name)
-                lines.append(f"[{kind}] {name if exact else 'a picture'}")
+                same = exact and MEASURED not in cell.metadata.get("tags", [])
+                lines.append(f"[{kind}] {name if same else 'a picture'}")
             else:
                 text = unpacked(text)
                 text = text if exact else " ".join(_NUMBER.sub("#", text).split())

@@ -1,0 +1,165 @@
+"""Clients that try out a server: one that asks in turn, several at once, some that insist.
+
+Also `running`, which holds a server that is not ours, such as MLflow's, for as long as it is asked.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import httpx
+
+from mlops_course.errors import ServiceError
+
+READY_SECONDS = 90.0
+REQUEST_SECONDS = 60.0
+RETRY_SECONDS = 0.1
+NOT_YET = 503  # what a service says that has just been started
+
+# Ends a command and all that descend from it once stdin ends, which it does when the owner dies.
+_GUARD = """
+import contextlib, subprocess, sys, psutil
+quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+command = psutil.Popen(sys.argv[1:], **quiet)
+sys.stdin.read()
+with contextlib.suppress(psutil.NoSuchProcess):
+    family = [*command.children(recursive=True), command]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=5)
+"""
+
+
+def send(url: str, bodies: Iterable[bytes]) -> list[httpx.Response]:
+    """Send bodies to ``/invocations`` over one connection, each after the answer to the last.
+
+    The time that each took is in the answer's ``elapsed``.
+
+    Raises
+    ------
+    ServiceError
+        If nobody answers.
+    """
+    with _client(url) as client:
+        try:
+            return [client.post("/invocations", content=body) for body in bodies]
+        except httpx.HTTPError as error:
+            raise ServiceError(
+                f"Nobody answers at {url} ({type(error).__name__}).",
+                "A service must run there for the length of the call.",
+                "Run the cell again that starts the service.",
+            ) from error
+
+
+def send_at_once(url: str, bodies: Sequence[bytes], clients: int) -> list[httpx.Response]:
+    """Deal bodies out to so many clients, which ask at the same time; answers in the same order."""
+    with ThreadPoolExecutor(clients) as crowd:
+        hands = [bodies[number::clients] for number in range(clients)]
+        parts = list(crowd.map(send, [url] * clients, hands))
+    return [parts[place % clients][place // clients] for place in range(len(bodies))]
+
+
+def insist(url: str, bodies: Sequence[bytes], clients: int = 1) -> list[httpx.Response]:
+    """Ask as `send_at_once` does, and again for as long as there is no answer.
+
+    Raises
+    ------
+    ServiceError
+        If there is no answer within `READY_SECONDS`.
+    """
+    with _client(url) as client, ThreadPoolExecutor(clients) as crowd:
+        return list(crowd.map(lambda body: _insist(client, body), bodies))
+
+
+def send_while_running(
+    command: Sequence[str], url: str, bodies: Sequence[bytes], clients: int = 1
+) -> list[httpx.Response]:
+    """Start a server, send bodies as soon as its ``/ping`` answers, and end it."""
+    with running(command, f"{url}/ping"):
+        return send_at_once(url, bodies, clients)
+
+
+@contextmanager
+def running(command: Sequence[str], ready: str) -> Iterator[None]:
+    """Run a server that is not ours; it and all that it starts end with the block.
+
+    They end, too, if this process dies inside the block, whatever the manner.
+
+    Parameters
+    ----------
+    command
+        The program, found beside this Python or on the PATH, and its arguments.
+    ready
+        A URL that answers 200 once the server is ready; the block begins then.
+
+    Raises
+    ------
+    ServiceError
+        If it is not ready in time.
+    """
+    folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
+    guard = subprocess.Popen(
+        [sys.executable, "-c", _GUARD, *command],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PATH": os.pathsep.join(folders)},
+        start_new_session=sys.platform != "win32",
+    )
+    try:
+        _wait_for(ready, command)
+        yield
+    finally:
+        assert guard.stdin is not None
+        guard.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            guard.wait(timeout=15)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _client(url: str) -> httpx.Client:
+    return httpx.Client(
+        base_url=url,
+        headers={"content-type": "application/json"},
+        timeout=REQUEST_SECONDS,
+        trust_env=False,
+    )
+
+
+def _insist(client: httpx.Client, body: bytes) -> httpx.Response:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(httpx.HTTPError):
+            answer = client.post("/invocations", content=body)
+            if answer.status_code != NOT_YET:
+                return answer
+        time.sleep(RETRY_SECONDS)
+    raise ServiceError(
+        f"Nobody answered at {client.base_url} for {READY_SECONDS:.0f} seconds.",
+        "A service that was killed should be started again by then.",
+        "Run the cell again that starts the service.",
+    )
+
+
+def _wait_for(ready: str, command: Sequence[str]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(httpx.HTTPError):
+            if httpx.get(ready, trust_env=False).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise ServiceError(
+        f"{command[0]} was not ready within {READY_SECONDS:.0f} seconds.",
+        "It should start a server on this machine.",
+        "Run the command in a terminal to see what it says.",
+    )
