@@ -230,7 +230,7 @@ def create_app(scorer: Scorer) -> "FastAPI":
 
     @app.exception_handler(HTTPException)
     async def elsewhere(request: Request, error: HTTPException) -> Response:
-        routes = "POST /invocations, GET /ping, /version, /metrics and /openapi.json"
+        routes = "POST /invocations, GET /ping, /version and /metrics"
         sentence = f"{request.method} {request.url.path} is not served. There is {routes}."
         return answer({"error": sentence}, error.status_code)
 
