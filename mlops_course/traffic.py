@@ -23,7 +23,8 @@ class Split:
 
     def __post_init__(self) -> None:
         """Refuse a mode or a share that cannot be."""
-        if self.mode not in MODES or not 0 <= self.share <= 1:
+        known = isinstance(self.share, int | float) and 0 <= self.share <= 1
+        if self.mode not in MODES or not known:
             raise ParameterError(
                 f"Requests cannot be split by mode {self.mode!r} and share {self.share!r}.",
                 f"The modes are {', '.join(MODES)}; a share goes from 0 to 1.",

@@ -73,11 +73,15 @@ def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
     promotions.roll_back(store, "end of the test")
 
 
-def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(store, rows, register):
-    first = register(train(rows, TrainingConfig()))
-    if registry.find(store) is None:
-        verdict = acceptance.judge(store, first.version)
-        assert verdict.passed and not any("worse" in check.name for check in verdict.checks)
+def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(workspace, rows):
+    store = tracking.connect(workspace)
+    run_id, uri = tracking.log_training(
+        store, tracking.provenance(), train(rows), rows, {}, name="c", seed=0, parent=""
+    )
+    verdict = acceptance.judge(store, registry.register(store, run_id, uri).version)
+    named = {check.name for check in verdict.checks}
+    assert verdict.passed and "better than the rule" in named
+    assert not any("worse" in name or name == "fast enough" for name in named)
 
 
 def test_gate_when_the_candidate_is_worse_overall_then_blocks(store, rows, register, champion):

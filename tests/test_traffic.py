@@ -24,7 +24,9 @@ def test_role_when_there_is_no_canary_then_the_champion_answers(mode):
     assert {role_of(one, Split(mode, 1.0)) for one in IDS[:100]} == {CHAMPION}
 
 
-@pytest.mark.parametrize(("mode", "share"), [("half", 0.5), ("canary", -0.1), ("canary", 2)])
+@pytest.mark.parametrize(
+    ("mode", "share"), [("half", 0.5), ("canary", -0.1), ("canary", 2), ("canary", "0.1")]
+)
 def test_split_when_it_cannot_be_then_says_what_can(mode, share):
     with pytest.raises(ParameterError, match="off, shadow, canary"):
         Split(mode, share)
