@@ -21,13 +21,19 @@ from mlflow.exceptions import MlflowException
 
 from mlops_course import promotions, registry, tracking
 from mlops_course.errors import DataError, ServiceError
-from mlops_course.flights import draw, fingerprint, labelled, load_flights
+from mlops_course.flights import (
+    FIRST_HELD_OUT,
+    LAST_HELD_OUT,
+    draw,
+    fingerprint,
+    labelled,
+    load_flights,
+)
 from mlops_course.registry import Registered
 from mlops_course.serving import Service, request_body
 from mlops_course.training import TrainingConfig, baseline, model_digest, train
 from mlops_course.validation import CONFIDENCE, Check, Verdict, paired_interval, validate_flights
 
-FIRST_JUDGED, LAST_JUDGED = date(2013, 3, 18), date(2013, 3, 31)
 LEAST_ROWS, LEAST_SLICE = 4_000, 500
 SLICES = ("origin", "carrier")
 TIMED, TURNS, SLOWEST = 50, 3, 3.0
@@ -37,8 +43,8 @@ JSON = {"content-type": "application/json"}
 def judge(
     store: tracking.Store,
     candidate: str,
-    first: date = FIRST_JUDGED,
-    last: date = LAST_JUDGED,
+    first: date = FIRST_HELD_OUT,
+    last: date = LAST_HELD_OUT,
 ) -> Verdict:
     """Judge a registered version on flights that its training must not have seen.
 

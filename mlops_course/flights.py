@@ -23,6 +23,7 @@ from mlops_course.workspace import Workspace
 
 LATE_MINUTES = 15
 FIRST_DAY, LAST_DAY = date(2013, 1, 1), date(2013, 12, 31)
+FIRST_HELD_OUT, LAST_HELD_OUT = date(2013, 3, 18), date(2013, 3, 31)
 AFTERWARDS = ("dep_time", "arr_time", "sched_arr_time", "air_time")
 
 

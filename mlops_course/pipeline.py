@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +31,17 @@ from mlops_course.events import (
     StageStarted,
     WeekScored,
 )
-from mlops_course.flights import Week, draw, fingerprint, labelled, load_flights, weeks
+from mlops_course.flights import (
+    FIRST_DAY,
+    FIRST_HELD_OUT,
+    LAST_HELD_OUT,
+    Week,
+    draw,
+    fingerprint,
+    labelled,
+    load_flights,
+    weeks,
+)
 from mlops_course.monitoring import AccuracyRule, alert_on, measure, notice
 from mlops_course.scenarios import SCENARIOS, RunConfig
 from mlops_course.serving import Service
@@ -39,11 +49,6 @@ from mlops_course.training import TrainingConfig, TrainingResult, baseline, eval
 from mlops_course.validation import Verdict, gate, validate_flights
 from mlops_course.workspace import Workspace, open_workspace
 
-FIRST_TRAINED, FIRST_HELD_OUT, LAST_HELD_OUT = (
-    date(2013, 1, 1),
-    date(2013, 3, 18),
-    date(2013, 3, 31),
-)
 RETRAIN_WEEKS = 2
 LEAST_TRAINING_ROWS, LEAST_WEEK_ROWS = 50_000, 4_000
 SMOKE_ROWS, SMOKE_TOLERANCE = 200, 1e-9
@@ -177,7 +182,7 @@ class _Run:
 
     def _load(self) -> tuple[tuple[pd.DataFrame, pd.DataFrame], str, Figures]:
         workspace = self.store.workspace
-        flights = load_flights(workspace, FIRST_TRAINED, LAST_HELD_OUT)
+        flights = load_flights(workspace, FIRST_DAY, LAST_HELD_OUT)
         past = flights["date"] < pd.Timestamp(FIRST_HELD_OUT)
         last = self.scenario.first + timedelta(days=7 * self.config.planned_weeks - 1)
         stream = load_flights(workspace, self.scenario.first, last)
@@ -292,11 +297,8 @@ class _Run:
             yield from self._react(week, event, called)
         alerts = sum(event.alert for event in scored)
         mean = float(np.mean([event.accuracy for event in scored]))
-        figures: Figures = {
-            "weeks": len(scored),
-            "weeks with alert": alerts,
-            "mean accuracy": f"{mean:.3f}",
-        }
+        figures: Figures = {"weeks": len(scored), "weeks with alert": alerts}
+        figures["mean accuracy"] = f"{mean:.3f}"
         headline = f"{_counted(alerts, 'alert')} in {_counted(len(scored), 'week')}"
         yield StageFinished("monitor", 1, spent, headline, figures)
 

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from mlops_course import PipelineSimulator, pipeline, registry, tracking, traffic
 from mlops_course.events import StageFailed
 from mlops_course.features import FEATURES, encode, vocabulary_of
-from mlops_course.flights import draw, labelled, load_flights
+from mlops_course.flights import FIRST_DAY, FIRST_HELD_OUT, draw, labelled, load_flights
 from mlops_course.observing import Metrics
 from mlops_course.scenarios import RunConfig
 from mlops_course.scorer import Loaded, Scorer
@@ -267,8 +267,8 @@ def run_loop(workspace: Workspace, service: Service, scenario: str) -> float:
 
 def training_rows(workspace: Workspace) -> pd.DataFrame:
     """Return the rows of a run's first training: January to mid-March, as seed 0 draws them."""
-    last = pipeline.FIRST_HELD_OUT - timedelta(days=1)
-    return labelled(draw(load_flights(workspace, pipeline.FIRST_TRAINED, last), 0))
+    last = FIRST_HELD_OUT - timedelta(days=1)
+    return labelled(draw(load_flights(workspace, FIRST_DAY, last), 0))
 
 
 def encoded(rows: pd.DataFrame) -> np.ndarray:

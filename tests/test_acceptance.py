@@ -34,6 +34,7 @@ def register(store, rows):
     """Return a function that logs and registers a training as the pipeline would."""
 
     def do(result, flights=rows, seed=0):
+        tracking.connect(store.workspace)
         run_id, uri = tracking.log_training(
             store, tracking.provenance(), result, flights, {}, name="c", seed=seed, parent=""
         )
