@@ -4,6 +4,7 @@ Nothing here moves traffic or aliases; it says what the prediction log allows to
 and as often as one likes (see `sequential`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan, sqrt
 
@@ -106,24 +107,32 @@ def judge_canary(
 ) -> Ruling:
     """Compare the requests that the challenger was to answer with those of the champion.
 
-    It aborts as soon as one figure is surely worse, and promotes once every figure surely keeps
+    Requests of one period are compared with each other, since the challenger's share grows and
+    days differ. It aborts as soon as one figure is surely worse, and promotes once every figure surely keeps
     its limit. Between the two it waits.
 
     Parameters
     ----------
     requests, log
-        What `prediction_log.read_requests` and `read_predictions` return.
+        What `prediction_log.read_requests` and `read_predictions` return. The period is the day
+        of ``at``, unless the requests have a column ``period`` that says otherwise.
     late
         The labels that have arrived, as for `judge_shadow`.
     planned
         The number of rows of the challenger at which to decide.
     """
-    log = log.assign(called=(log["probability"] >= CALLED_LATE).astype(float))
+    period = requests["period"] if "period" in requests else requests["at"].dt.date
+    when = dict(zip(requests["request_id"], period, strict=True))
+    log = log.assign(
+        called=(log["probability"] >= CALLED_LATE).astype(float),
+        period=log["request_id"].map(when),
+    )
     known = log.join(late.rename("late"), on=KEY, how="inner")
     known = known.assign(wrong=(known["called"] != known["late"]).astype(float))
     sent = requests.assign(
         failed=(requests["failure"] != "").astype(float),
         slow=(requests["ms"] > limits.slow_ms).astype(float),
+        period=period,
     )
     figures = {
         "failures": (sent, "failed", limits.failures),
@@ -134,7 +143,7 @@ def judge_canary(
     # Four figures get four chances to be wrong, so each is held to a quarter of the usual rate.
     alpha = ALPHA / len(figures)
     rulings = [
-        _ruling(name, between(*_arms(rows, column), planned, alpha), limit)
+        _ruling(name, between(_arms(rows, column), planned, alpha), limit)
         for name, (rows, column, limit) in figures.items()
     ]
     actions = [ruling.action for ruling in rulings]
@@ -175,15 +184,15 @@ def plan(
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def _arms(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column's values for challenger and champion.
+def _arms(rows: pd.DataFrame, column: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield a column's values for challenger and champion, period by period.
 
     Requests on which the champion stood in for a failed challenger count for neither.
     """
-    challenger = rows[rows["role"] == CHALLENGER]
-    stood_in = rows["request_id"].isin(challenger["request_id"])
-    champion = rows[(rows["role"] == CHAMPION) & ~stood_in]
-    return challenger[column].to_numpy(), champion[column].to_numpy()
+    new = rows["role"] == CHALLENGER
+    old = (rows["role"] == CHAMPION) & ~rows["request_id"].isin(rows.loc[new, "request_id"])
+    for _, values in rows.groupby("period")[column]:
+        yield values[new].to_numpy(), values[old].to_numpy()
 
 
 def _ruling(name: str, found: Difference, limit: float) -> Ruling:

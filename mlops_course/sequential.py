@@ -6,6 +6,7 @@ being wider. Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, *Time-unif
 theory and asymptotic confidence sequences*, Annals of Statistics 52, 2024, theorem 2.2.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf, log, nan, sqrt
 
@@ -56,24 +57,39 @@ def paired(gained: np.ndarray, planned: int, alpha: float = ALPHA) -> Difference
     rows = len(gained)
     if rows < LEAST_ROWS:
         return _unknown(rows)
-    mean, far = float(gained.mean()), reach(rows, sqrt(_variance(gained)), planned, alpha)
+    # Where all rows are alike, as if one had been different.
+    variance = max(float(gained.var(ddof=1)), 1 / rows)
+    mean, far = float(gained.mean()), reach(rows, sqrt(variance), planned, alpha)
     return Difference(mean - far, mean, mean + far, rows)
 
 
 def between(
-    challenger: np.ndarray, champion: np.ndarray, planned: int, alpha: float = ALPHA
+    periods: Iterable[tuple[np.ndarray, np.ndarray]], planned: int, alpha: float = ALPHA
 ) -> Difference:
     """Return the difference of two groups' means, challenger less champion.
 
-    The rows of the two groups are different ones, as in a canary. The smaller group, which
-    decides how much is known, counts as the number of rows.
+    The rows of the two groups are different ones, as in a canary. Only rows of one period are
+    compared with each other, so a challenger whose share grows on a bad day is not blamed for
+    the day. In each period the smaller group, which decides how much is known, counts as rows.
+
+    Parameters
+    ----------
+    periods
+        The values of challenger and champion, a pair for each period in which the share of the
+        traffic stood still. Weights: Mantel and Haenszel, 1959.
     """
-    rows = min(len(challenger), len(champion))
+    usable = [pair for pair in periods if min(map(len, pair)) > 1]
+    rows = sum(min(map(len, pair)) for pair in usable)
     if rows < LEAST_ROWS:
         return _unknown(rows)
-    mean = float(challenger.mean() - champion.mean())
-    variance = sum(rows / len(group) * _variance(group) for group in (challenger, champion))
-    far = reach(rows, sqrt(variance), planned, alpha)
+    weights = np.array([1 / (1 / len(new) + 1 / len(old)) for new, old in usable])
+    weights /= weights.sum()
+    gaps = np.array([new.mean() - old.mean() for new, old in usable])
+    noise = np.array([sum(group.var(ddof=1) / len(group) for group in pair) for pair in usable])
+    # Where all rows are alike, as if one of each group had been different.
+    least = sum(1 / sum(map(len, groups)) ** 2 for groups in zip(*usable, strict=True))
+    mean, variance = float(weights @ gaps), max(float(weights**2 @ noise), least)
+    far = reach(rows, sqrt(rows * variance), planned, alpha)
     return Difference(mean - far, mean, mean + far, rows)
 
 
@@ -106,11 +122,6 @@ def rows_for_one_look(margin: float, deviation: float, power: float = 0.8) -> in
 
 def _unknown(rows: int) -> Difference:
     return Difference(-inf, nan, inf, rows)
-
-
-def _variance(values: np.ndarray) -> float:
-    """Return the variance of one row; where all rows are alike, as if one had been different."""
-    return max(float(values.var(ddof=1)), 1 / len(values))
 
 
 def _rate(planned: int, alpha: float) -> float:

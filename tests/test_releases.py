@@ -41,6 +41,7 @@ class Traffic:
         return pd.DataFrame(
             {
                 "request_id": self.ids,
+                "at": pd.Timestamp("2013-09-02", tz="UTC"),
                 "role": roles,
                 "ms": np.where(slows, 80.0, 2.0),
                 "failure": np.where(fails, "KeyError", ""),
@@ -108,6 +109,21 @@ def test_canary_when_the_champion_stood_in_then_that_request_counts_for_neither(
     log = traffic.log(roles, traffic.wrong(ERROR_RATE))
     ruling = judge_canary(both, log, traffic.labels, Limits(), 2_000)
     assert failed(ruling) == ["failures"]
+
+
+def test_canary_when_the_share_grows_as_the_days_get_worse_then_does_not_blame_the_challenger():
+    traffic = Traffic(24_000)
+    bad_day = np.arange(24_000) >= 12_000
+    roles = np.where(bad_day, traffic.roles(0.5), traffic.roles(0.05))
+    log = traffic.log(roles, traffic.wrong(np.where(bad_day, 0.25, 0.02)))
+    requests = traffic.requests(roles)
+    told = judge_canary(
+        requests.assign(period=bad_day), log, traffic.labels, Limits(), planned=6_000
+    )
+    by_day = requests.assign(at=requests["at"] + pd.to_timedelta(bad_day.astype(int), unit="D"))
+    assert told == judge_canary(by_day, log, traffic.labels, Limits(), planned=6_000)
+    assert not failed(told)
+    assert failed(judge_canary(requests, log, traffic.labels, Limits(), 6_000)) == ["errors"]
 
 
 def shadow(differs, rows=4_000, margin=0.01, worse=False):

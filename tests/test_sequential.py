@@ -63,28 +63,64 @@ def test_paired_when_both_judge_the_same_flights_then_needs_far_fewer_rows():
     challenger = np.where(differs, ~champion, champion)
     gained = challenger.astype(float) - champion
     by_pair = paired(gained, 1_200)
-    by_group = between(challenger[:1_500].astype(float), champion[1_500:].astype(float), 1_200)
+    by_group = between([(challenger[:1_500].astype(float), champion[1_500:].astype(float))], 1_200)
     assert by_pair.low <= gained.mean() <= by_pair.high
     assert by_pair.high - by_pair.low < (by_group.high - by_group.low) / 4
 
 
-@pytest.mark.parametrize("rows", [0, 1, LEAST_ROWS - 1])
+@pytest.mark.parametrize("rows", [0, 2, LEAST_ROWS - 1])
 def test_difference_when_there_are_few_rows_then_nothing_is_known(rows):
     few, many = np.zeros(rows), np.zeros(5_000)
-    for found in (paired(few, 500), between(few, many, 500), between(many, few, 500)):
+    for found in (paired(few, 500), between([(few, many)], 500), between([(many, few)], 500)):
         assert (found.low, found.high, found.rows) == (-inf, inf, rows)
 
 
 def test_difference_when_all_rows_are_alike_then_is_not_certain():
-    clean = np.zeros(300)
-    assert between(clean, clean, 300).high > 3 / 300
-    assert between(np.zeros(3_000), np.zeros(3_000), 300).high < between(clean, clean, 300).high
+    clean, many = np.zeros(300), np.zeros(3_000)
+    assert between([(clean, clean)], 300).high > 3 / 300
+    assert between([(many, many)], 300).high < between([(clean, clean)], 300).high
 
 
 def test_between_when_one_group_is_small_then_the_interval_is_as_wide_as_it_makes_it():
     generator = np.random.default_rng(2)
     large, small = (generator.random(n) < 0.1 for n in (9_000, 1_000))
-    found = between(small.astype(float), large.astype(float), 1_000)
-    even = between(small.astype(float), large[:1_000].astype(float), 1_000)
+    found = between([(small.astype(float), large.astype(float))], 1_000)
+    even = between([(small.astype(float), large[:1_000].astype(float))], 1_000)
     assert found.rows == 1_000 and found.high - found.low < even.high - even.low
     assert found.high - found.low > (even.high - even.low) / 2
+
+
+def ramp(generator, extra):
+    """Return four days of a canary whose share grows while the weather gets worse."""
+    days = []
+    for share, rate in ((0.05, 0.04), (0.10, 0.08), (0.25, 0.12), (0.50, 0.20)):
+        sizes = int(4_000 * share), int(4_000 * (1 - share))
+        rates = rate + extra, rate
+        days.append(
+            tuple(
+                (generator.random(size) < rate).astype(float)
+                for size, rate in zip(sizes, rates, strict=True)
+            )
+        )
+    return days
+
+
+def test_between_when_the_share_grows_on_bad_days_then_the_days_are_not_blamed_on_the_challenger():
+    generator = np.random.default_rng(3)
+    days = [ramp(generator, 0.0) for _ in range(100)]
+    by_day = [between(canary, 3_000) for canary in days]
+    pooled = [
+        between([tuple(map(np.concatenate, zip(*canary, strict=True)))], 3_000) for canary in days
+    ]
+    assert np.mean([found.low > 0 for found in pooled]) > 0.9
+    assert np.mean([found.low > 0 for found in by_day]) <= 0.05
+    assert abs(np.mean([found.mean for found in by_day])) < 0.003
+
+
+def test_between_when_a_growing_canary_loses_the_margin_then_is_seldom_promoted_at_any_day():
+    generator, promoted = np.random.default_rng(4), 0
+    for _ in range(CANARIES):
+        days = ramp(generator, MARGIN)
+        looks = [between(days[: day + 1], 2_000) for day in range(len(days))]
+        promoted += any(found.high < MARGIN for found in looks)
+    assert promoted / CANARIES <= 0.05
