@@ -1,4 +1,4 @@
-"""Clients that try out a server: one that asks in turn, several at once, some that insist.
+"""Clients that try out a server: one that asks in turn, several at once, some that never stop.
 
 Also `running`, which holds a server that is not ours, such as MLflow's, for as long as it is asked.
 """
@@ -7,10 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import cycle, repeat
+from typing import NamedTuple
 
 import httpx
 
@@ -36,10 +39,26 @@ with contextlib.suppress(psutil.NoSuchProcess):
 """
 
 
-def send(url: str, bodies: Iterable[bytes]) -> list[httpx.Response]:
+class Answer(NamedTuple):
+    """When a request was answered (by `time.monotonic`), how, and by which version.
+
+    The status is 0 where nobody answered.
+    """
+
+    at: float
+    status: int
+    version: str
+
+
+def send(url: str, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[httpx.Response]:
     """Send bodies to ``/invocations`` over one connection, each after the answer to the last.
 
     The time that each took is in the answer's ``elapsed``.
+
+    Parameters
+    ----------
+    ids
+        The requests' ids, as many as bodies; by default the service gives each one.
 
     Raises
     ------
@@ -48,7 +67,7 @@ def send(url: str, bodies: Iterable[bytes]) -> list[httpx.Response]:
     """
     with _client(url) as client:
         try:
-            return [client.post("/invocations", content=body) for body in bodies]
+            return [_post(client, body, name) for body, name in _named(bodies, ids)]
         except httpx.HTTPError as error:
             raise ServiceError(
                 f"Nobody answers at {url} ({type(error).__name__}).",
@@ -65,7 +84,9 @@ def send_at_once(url: str, bodies: Sequence[bytes], clients: int) -> list[httpx.
     return [parts[place % clients][place // clients] for place in range(len(bodies))]
 
 
-def insist(url: str, bodies: Sequence[bytes], clients: int = 1) -> list[httpx.Response]:
+def insist(
+    url: str, bodies: Iterable[bytes], clients: int = 1, ids: Iterable[str] = ()
+) -> list[httpx.Response]:
     """Ask as `send_at_once` does, and again for as long as there is no answer.
 
     Raises
@@ -74,7 +95,33 @@ def insist(url: str, bodies: Sequence[bytes], clients: int = 1) -> list[httpx.Re
         If there is no answer within `READY_SECONDS`.
     """
     with _client(url) as client, ThreadPoolExecutor(clients) as crowd:
-        return list(crowd.map(lambda body: _insist(client, body), bodies))
+        return list(crowd.map(lambda one: _insist(client, *one), _named(bodies, ids)))
+
+
+@contextmanager
+def asking(url: str, bodies: Sequence[bytes], clients: int = 2) -> Iterator[list[Answer]]:
+    """Let clients send bodies over and over, side by side, for as long as the block lasts.
+
+    What they are told is added to the list that the block is given, as it comes in.
+    """
+    answers: list[Answer] = []
+    over = threading.Event()
+
+    def ask(first: int) -> None:
+        with _client(url) as client:
+            for body in cycle([*bodies[first:], *bodies[:first]]):
+                if over.is_set():
+                    return
+                answers.append(_told(client, body))
+
+    with ThreadPoolExecutor(clients) as crowd:
+        done = [crowd.submit(ask, number % len(bodies)) for number in range(clients)]
+        try:
+            yield answers
+        finally:
+            over.set()
+    for one in done:
+        one.result()
 
 
 def send_while_running(
@@ -136,11 +183,31 @@ def _client(url: str) -> httpx.Client:
     )
 
 
-def _insist(client: httpx.Client, body: bytes) -> httpx.Response:
+def _named(bodies: Iterable[bytes], ids: Iterable[str]) -> Iterator[tuple[bytes, str]]:
+    names = list(ids)
+    return zip(bodies, names, strict=True) if names else zip(bodies, repeat(""), strict=False)
+
+
+def _post(client: httpx.Client, body: bytes, name: str = "") -> httpx.Response:
+    headers = {"x-request-id": name} if name else {}
+    return client.post("/invocations", content=body, headers=headers)
+
+
+def _told(client: httpx.Client, body: bytes) -> Answer:
+    try:
+        answer = _post(client, body)
+    except httpx.HTTPError:
+        time.sleep(RETRY_SECONDS)
+        return Answer(time.monotonic(), 0, "")
+    version = answer.json()["model_version"] if answer.status_code == httpx.codes.OK else ""
+    return Answer(time.monotonic(), answer.status_code, version)
+
+
+def _insist(client: httpx.Client, body: bytes, name: str) -> httpx.Response:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
-            answer = client.post("/invocations", content=body)
+            answer = _post(client, body, name)
             if answer.status_code != NOT_YET:
                 return answer
         time.sleep(RETRY_SECONDS)

@@ -17,7 +17,7 @@ import pandas as pd
 from mlops_course.errors import CourseError, RegistryError, ServiceError
 from mlops_course.observing import Metrics
 from mlops_course.prediction_log import PredictionLog, read_predictions
-from mlops_course.registry import MODEL_NAME, Registered, find
+from mlops_course.registry import MODEL_NAME, Registered, find, resolve
 from mlops_course.scorer import Scorer
 from mlops_course.serving import Service, request_body
 from mlops_course.tracking import STORE_ERRORS, Store
@@ -28,13 +28,20 @@ MOVE_SECONDS = 30.0
 MODE, SHARE = "split.mode", "split.share"
 
 
-def set_split(store: Store, split: Split) -> None:
+def set_split(store: Store, split: Split, service: Service | None = None) -> None:
     """Say in the registry how requests are to be split; services that follow it obey.
+
+    Parameters
+    ----------
+    service
+        A service that follows the registry; given one, this returns once it obeys.
 
     Raises
     ------
     RegistryError
         If a challenger is to take part and no version has that alias.
+    ServiceError
+        If the service does not obey in time.
     """
     if split.mode != "off" and find(store, CHALLENGER) is None:
         raise RegistryError(
@@ -44,6 +51,8 @@ def set_split(store: Store, split: Split) -> None:
         )
     store.client.set_registered_model_tag(MODEL_NAME, MODE, split.mode)
     store.client.set_registered_model_tag(MODEL_NAME, SHARE, str(split.share))
+    if service is not None:
+        _wait(lambda: service.split == split, lambda: f"splits requests as {service.split}")
 
 
 def get_split(store: Store) -> Split:
@@ -94,7 +103,7 @@ def serve(
             follower.join()
 
 
-def wait_for(service: Service, version: str, seconds: float = MOVE_SECONDS) -> str:
+def wait_for(service: Service, version: str) -> str:
     """Wait until a service that follows an alias serves a version, and return that version.
 
     Raises
@@ -102,49 +111,55 @@ def wait_for(service: Service, version: str, seconds: float = MOVE_SECONDS) -> s
     ServiceError
         If it does not in time.
     """
-    deadline = time.monotonic() + seconds
-    while service.version != version:
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"The service serves version {service.version or 'none'}, not {version}.",
-                f"It follows its alias within {seconds:.0f} seconds.",
-                "See that the alias points there and that the version's files are in place.",
-            )
-        time.sleep(POLL_SECONDS / 10)
+    _wait(
+        lambda: service.version == version,
+        lambda: f"serves version {service.version or 'none'}, not {version}",
+    )
     return version
+
+
+@contextmanager
+def rehearsal() -> Iterator[tuple[Scorer, Path]]:
+    """Have a service without HTTP, and the file of its prediction log, until the block ends.
+
+    It is the service's own code from body to log, in this process.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.db"
+        log = PredictionLog(path)
+        try:
+            yield Scorer(Metrics(), log), path
+        finally:
+            log.close()
 
 
 def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.DataFrame:
     """Return what the prediction log holds after these flights, one request, went all the way.
 
-    It is the service's own code from body to log, in this process and without HTTP.
+    See `rehearsal`.
 
     Raises
     ------
     RegistryError
         If the alias points at nothing.
     """
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.db"
-        log = PredictionLog(path)
-        try:
-            scorer, found = Scorer(Metrics(), log), _found(store, alias)
-            scorer.load(found.path, found.version)
-            scorer.score("rehearsal", request_body(flights))
-        finally:
-            log.close()
-        return read_predictions(path)
+    found = resolve(store, alias)
+    with rehearsal() as (scorer, log):
+        scorer.load(found.path, found.version)
+        scorer.score("rehearsal", request_body(flights))
+        return read_predictions(log)
 
 
-def _found(store: Store, alias: str) -> Registered:
-    found = find(store, alias)
-    if found is None:
-        raise RegistryError(
-            f"No version of {MODEL_NAME} is {alias}.",
-            "A service serves the version that an alias of the registry points at.",
-            "Promote a version first: run `mlops-course simulate`, or lesson 04.",
-        )
-    return found
+def _wait(condition: Callable[[], bool], state: Callable[[], str]) -> None:
+    deadline = time.monotonic() + MOVE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"The service {state()}.",
+                f"It follows the registry within {MOVE_SECONDS:.0f} seconds.",
+                "See that the alias points there and that the version's files are in place.",
+            )
+        time.sleep(POLL_SECONDS / 10)
 
 
 def _obey(service: Service, store: Store, alias: str, tell: Callable[[str], object]) -> None:
@@ -152,7 +167,7 @@ def _obey(service: Service, store: Store, alias: str, tell: Callable[[str], obje
 
     The champion comes last: with it the service is ready, and by then the split must hold.
     """
-    champion = _found(store, alias)
+    champion = resolve(store, alias)
     split = get_split(store)
     challenger = find(store, CHALLENGER) if split.mode != "off" else None
     if challenger is None:

@@ -6,15 +6,18 @@ and why is the business of `promotions`.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mlops_course.errors import RegistryError
-from mlops_course.tracking import Store, explain
+from mlops_course.tracking import Store, connect, explain, log_training, provenance
 from mlops_course.traffic import CHAMPION
+from mlops_course.training import TrainingConfig, train
 
 MODEL_NAME = "push-back"
 _NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
@@ -40,6 +43,33 @@ def register(store: Store, run_id: str, model_uri: str) -> Registered:
     return _describe(store, created)
 
 
+def train_candidate(
+    store: Store, rows: pd.DataFrame, claimed: pd.DataFrame | None = None, **settings: Any
+) -> Registered:
+    """Train on rows, log the training, and register what came out; no alias moves.
+
+    Parameters
+    ----------
+    claimed
+        The rows that the run is to name as its data set, if it is to lie about it.
+    settings
+        Those of `training.TrainingConfig`.
+    """
+    result = train(rows, TrainingConfig(**settings))
+    connect(store.workspace)
+    run_id, uri = log_training(
+        store,
+        provenance(),
+        result,
+        rows if claimed is None else claimed,
+        {},
+        name="candidate",
+        seed=result.config.random_state,
+        parent="",
+    )
+    return register(store, run_id, uri)
+
+
 def find(store: Store, alias: str = CHAMPION) -> Registered | None:
     """Return the version that ``alias`` points at, or None while there is none."""
     try:
@@ -48,6 +78,24 @@ def find(store: Store, alias: str = CHAMPION) -> Registered | None:
         if error.error_code in _NOT_THERE:
             return None
         raise
+
+
+def resolve(store: Store, alias: str = CHAMPION) -> Registered:
+    """Return the version that an alias points at.
+
+    Raises
+    ------
+    RegistryError
+        If it points at none.
+    """
+    found = find(store, alias)
+    if found is None:
+        raise RegistryError(
+            f"No version of {MODEL_NAME} is {alias}.",
+            "A service serves the version that an alias of the registry points at.",
+            "Promote a version first: run `mlops-course simulate`, or lesson 04.",
+        )
+    return found
 
 
 def get(store: Store, version: str) -> Registered:

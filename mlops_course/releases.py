@@ -108,8 +108,8 @@ def judge_canary(
     """Compare the requests that the challenger was to answer with those of the champion.
 
     Requests of one period are compared with each other, since the challenger's share grows and
-    days differ. It aborts as soon as one figure is surely worse, and promotes once every figure surely keeps
-    its limit. Between the two it waits.
+    days differ. It aborts as soon as one figure is surely worse, and promotes once every figure
+    surely keeps its limit. Between the two it waits.
 
     Parameters
     ----------

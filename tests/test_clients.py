@@ -8,7 +8,15 @@ import psutil
 import pytest
 
 from mlops_course import clients
-from mlops_course.clients import free_port, insist, running, send, send_at_once, send_while_running
+from mlops_course.clients import (
+    asking,
+    free_port,
+    insist,
+    running,
+    send,
+    send_at_once,
+    send_while_running,
+)
 from mlops_course.errors import ServiceError
 
 # A server that starts another process, as MLflow's does, and answers what it was sent.
@@ -138,3 +146,21 @@ def test_insist_when_the_service_is_not_ready_then_asks_until_it_is(moody, monke
     monkeypatch.setattr(clients, "READY_SECONDS", 0.3)
     with pytest.raises(ServiceError, match="Nobody answered"):
         insist(f"http://127.0.0.1:{free_port()}", [b""])
+
+
+def test_send_when_ids_are_given_then_each_request_has_its_own(other):
+    command, url = other
+    with running(command, url):
+        for answers in (send(url, [b"a", b"b"], ["1", "2"]), insist(url, [b"a", b"b"], 2, "12")):
+            assert [answer.request.headers["x-request-id"] for answer in answers] == ["1", "2"]
+        with pytest.raises(ValueError, match="shorter"):
+            send(url, [b"a", b"b"], ["1"])
+
+
+def test_asking_when_nobody_listens_then_that_is_told_and_it_ends_with_the_block():
+    with asking(f"http://127.0.0.1:{free_port()}", [b""]) as answers:
+        time.sleep(0.3)
+    count = len(answers)
+    assert count and {(answer.status, answer.version) for answer in answers} == {(0, "")}
+    time.sleep(0.2)
+    assert len(answers) == count

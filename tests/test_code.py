@@ -46,6 +46,7 @@ ROOMS = (
     "sequential",
     "releases",
     "acceptance",
+    "replay",
     "drift",
     "monitoring",
     "scenarios",

@@ -3,7 +3,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from datetime import date
 
@@ -11,7 +10,8 @@ import httpx
 import pandas as pd
 import pytest
 
-from mlops_course import promotions, registry, tracking
+from mlops_course import deployment, promotions, registry, tracking
+from mlops_course.clients import asking, insist
 from mlops_course.deployment import rehearse, serve, set_split
 from mlops_course.deployment import wait_for as wait_until_served
 from mlops_course.errors import RegistryError, ServiceError
@@ -60,29 +60,19 @@ def wait_for(condition, seconds=20):
 
 
 def test_serve_when_the_alias_moves_under_load_then_follows_and_drops_no_request(store, flights):
-    body, ended, answers = request_body(flights.iloc[:1]), threading.Event(), []
-
-    def ask():
-        with httpx.Client(base_url=service.url) as client:
-            while not ended.is_set():
-                answer = client.post("/invocations", content=body, headers=JSON)
-                answers.append((answer.status_code, answer.json().get("model_version")))
-
     with serve(store) as service:
-        crowd = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in crowd:
-            thread.start()
-        wait_for(lambda: len(answers) > 50)
-        promote(store, "2")
-        wait_for(lambda: answers[-1][1] == "2")
-        promotions.roll_back(store, "test")
-        wait_for(lambda: answers[-1][1] == "1")
-        ended.set()
-        for thread in crowd:
-            thread.join()
-    assert {status for status, _ in answers} == {200}
-    versions = [version for _, version in answers]
-    assert versions[0] == versions[-1] == "1" and "2" in versions
+        with asking(service.url, [request_body(flights.iloc[:1])], 3) as answers:
+            wait_for(lambda: len(answers) > 50)
+            promote(store, "2")
+            wait_for(lambda: answers[-1].version == "2")
+            promotions.roll_back(store, "test")
+            wait_for(lambda: answers[-1].version == "1")
+        count = len(answers)
+        time.sleep(0.1)
+        assert len(answers) == count
+    assert {answer.status for answer in answers} == {200}
+    assert answers[0].version == answers[-1].version == "1"
+    assert "2" in {answer.version for answer in answers}
     assert len(read_predictions(store.workspace.predictions)) == len(answers)
 
 
@@ -98,21 +88,18 @@ def test_serve_when_killed_in_mid_canary_then_no_answer_is_lost_and_the_split_is
     store, flights
 ):
     store.client.set_registered_model_alias(registry.MODEL_NAME, "challenger", "2")
-    body, split, answered = request_body(flights.iloc[:1]), Split("canary", 0.3), {}
+    split, answered = Split("canary", 0.3), {}
 
     def ask(service, numbers):
-        with httpx.Client(base_url=service.url) as client:
-            for number in numbers:
-                headers = {**JSON, "x-request-id": f"r-{number}"}
-                answer = client.post("/invocations", content=body, headers=headers)
-                answered[f"r-{number}"] = answer.json()["model_version"]
+        names = [f"r-{number}" for number in numbers]
+        bodies = [request_body(flights.iloc[:1])] * len(names)
+        for answer in insist(service.url, bodies, ids=names):
+            answered[answer.headers["x-request-id"]] = answer.json()["model_version"]
 
-    set_split(store, split)
     with serve(store) as service:
+        set_split(store, split, service)
         ask(service, range(60))
         os.kill(service.pid, signal.SIGKILL)
-        wait_for(lambda: not service.alive)
-        wait_for(lambda: service.alive and service.split == split and service.ping())
         ask(service, range(60, 120))
     with serve(store) as another:
         ask(another, range(120, 180))
@@ -193,12 +180,15 @@ def test_command_when_it_cannot_serve_then_one_sentence(store, options, sentence
     assert done.returncode in (1, 2) and sentence in done.stderr and "Traceback" not in done.stderr
 
 
-def test_wait_for_when_the_alias_moves_then_returns_and_else_says_what_is_served(store):
+def test_wait_for_when_the_alias_moves_then_returns_and_else_says_what_is_served(
+    store, monkeypatch
+):
     with serve(store) as service:
         promote(store, "2")
         assert wait_until_served(service, "2") == "2"
+        monkeypatch.setattr(deployment, "MOVE_SECONDS", 0.2)
         with pytest.raises(ServiceError, match="serves version 2, not 1"):
-            wait_until_served(service, "1", seconds=0.2)
+            wait_until_served(service, "1")
 
 
 def test_rehearse_when_flights_go_through_then_the_log_holds_them_as_they_were(store, flights):

@@ -1,0 +1,77 @@
+from datetime import date
+
+import pytest
+
+from mlops_course import replay
+from mlops_course.deployment import get_split, serve, set_split
+from mlops_course.errors import RegistryError, ServiceError
+from mlops_course.flights import load_flights
+from mlops_course.prediction_log import read_predictions, read_requests
+from mlops_course.registry import MODEL_NAME, train_candidate
+from mlops_course.releases import Ruling
+from mlops_course.serving import Service
+from mlops_course.tracking import connect
+from mlops_course.traffic import Split
+
+
+@pytest.fixture
+def flights(shared_workspace):
+    return load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 7))
+
+
+@pytest.fixture
+def store(workspace, flights):
+    """A store with a champion and a challenger."""
+    store = connect(workspace)
+    for seed, alias in enumerate(("champion", "challenger")):
+        made = train_candidate(store, flights, max_iter=3, random_state=seed)
+        store.client.set_registered_model_alias(MODEL_NAME, alias, made.version)
+    return store
+
+
+def test_numbered_when_a_day_ends_then_a_new_request_begins(flights):
+    two_days = flights[flights["date"] <= "2013-01-02"].groupby("date").head(7)
+    found = replay.numbered(two_days, 5)
+    first = [f"01-01.{n}" for n in (0, 0, 0, 0, 0, 1, 1)]
+    assert found["request_id"].tolist() == [*first, *(n.replace("01-01", "01-02") for n in first)]
+    assert found["row"].tolist() == [0, 1, 2, 3, 4, 0, 1] * 2
+
+
+def test_send_when_requests_are_shared_then_the_log_has_what_was_answered(store, flights):
+    log, rows = replay.new_log(store, "log"), replay.numbered(flights.iloc[:100])
+    with serve(store, service=Service(predictions=log)) as service:
+        set_split(store, Split("canary", 0.5), service)
+        answered = replay.send(service.url, rows)
+        assert replay.send(service.url, rows.iloc[:10], insist=True).items() <= answered.items()
+    assert get_split(store) == Split("canary", 0.5) and set(answered.values()) == {"1", "2"}
+    requests, predictions = read_requests(log), read_predictions(log)
+    assert dict(zip(requests["request_id"], requests["version"], strict=True)) == answered
+    assert len(predictions) == 110
+    assert not replay.new_log(store, "log").exists()
+
+
+def test_send_when_nothing_listens_or_a_flight_is_refused_then_says_so(store, flights):
+    rows = replay.numbered(flights.iloc[:5])
+    with pytest.raises(ServiceError, match="Nobody answers"):
+        replay.send("http://127.0.0.1:9", rows)
+    with (
+        serve(store, service=Service()) as service,
+        pytest.raises(ServiceError, match=r"01-01.0 was answered with 422: .*hour"),
+    ):
+        replay.send(service.url, rows.assign(hour=float("nan")))
+
+
+def test_rehearsal_when_a_challenger_fails_then_it_is_blamed_and_nobody_notices(store, flights):
+    verdict = replay.rehearse_canary(store, flights.iloc[:400])
+    assert verdict.passed and len(verdict.checks) == 4, verdict.failures
+
+
+def test_rehearsal_when_failures_go_unseen_then_it_fails(store, flights, monkeypatch):
+    monkeypatch.setattr(replay, "judge_canary", lambda *_: Ruling("promote", ()))
+    verdict = replay.rehearse_canary(store, flights.iloc[:400])
+    assert not verdict.passed and "failing: blamed for" in str(verdict)
+
+
+def test_rehearsal_when_nothing_serves_then_says_so(workspace, flights):
+    with pytest.raises(RegistryError, match="is champion"):
+        replay.rehearse_canary(connect(workspace), flights.iloc[:5])
