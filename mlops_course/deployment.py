@@ -8,7 +8,7 @@ registry alone, so a service that is started again takes up where the last one w
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +24,7 @@ from mlops_course.tracking import STORE_ERRORS, Store
 from mlops_course.traffic import CHALLENGER, CHAMPION, Split
 
 POLL_SECONDS = 0.25
+SETTLED_SECONDS = 2.0
 MOVE_SECONDS = 30.0
 MODE, SHARE = "split.mode", "split.share"
 
@@ -196,8 +197,13 @@ def _follow(
     tell: Callable[[str], object],
     ended: threading.Event,
 ) -> None:
-    trouble = ""
+    trouble, seen = "", 0.0
     while not ended.wait(POLL_SECONDS):
+        written = _written(store)
+        settled = written == seen and time.time() - written > SETTLED_SECONDS
+        if settled and service.alive and not trouble:
+            continue
+        seen = written
         try:
             _obey(service, store, alias, tell)
             trouble = ""
@@ -205,3 +211,12 @@ def _follow(
             if str(error) != trouble:
                 trouble = str(error)
                 tell(trouble)
+
+
+def _written(store: Store) -> float:
+    """Return when the store was last written to; asking the registry itself costs 16 ms."""
+    database, times = store.workspace.database, [0.0]
+    for path in (database, database.with_name(f"{database.name}-wal")):
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times)

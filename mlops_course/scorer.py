@@ -292,10 +292,10 @@ def main() -> None:
     )
     server = uvicorn.Server(config)
     _say({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"})
-    with threadpool_limits(1):
-        import sklearn.ensemble  # noqa: F401  (the slow import, before the first model)
-        import skops.io  # noqa: F401
+    import sklearn.ensemble  # noqa: F401  (the slow import, before the first model)
+    import skops.io  # noqa: F401
 
+    with threadpool_limits(1):
         threading.Thread(target=_obey, args=(scorer, server), daemon=True).start()
         server.run([listener])
     scorer.close()
