@@ -133,10 +133,11 @@ def send_while_running(
 
 
 @contextmanager
-def running(command: Sequence[str], ready: str) -> Iterator[None]:
+def running(command: Sequence[str], ready: str) -> Iterator[int]:
     """Run a server that is not ours; it and all that it starts end with the block.
 
-    They end, too, if this process dies inside the block, whatever the manner.
+    They end, too, if this process dies inside the block, whatever the manner. The block is given
+    the id of the process that sees to that, whose descendants are the server.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def running(command: Sequence[str], ready: str) -> Iterator[None]:
     )
     try:
         _wait_for(ready, command)
-        yield
+        yield guard.pid
     finally:
         assert guard.stdin is not None
         guard.stdin.close()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from mlops_course.errors import WorkspaceError
 from mlops_course.features import FEATURES
 from mlops_course.wire import read_columns
 
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS predictions (
 )
 """
 _PLAIN = ("request_id", "role", "version", "ms", "failure", "body")
+_ALL = ", ".join(("number", *_PLAIN, "at", "rows", "probabilities"))
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,23 @@ class Scored:
 
 
 class PredictionLog:
-    """An open log, for the one process that writes it."""
+    """An open log, for the one process that writes it.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file cannot be written, or another version of the course wrote it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # With a write-ahead log a committed row survives the process, without waiting for the disk.
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.execute(_TABLE)
+        try:
+            self._database = _open(path)
+        except sqlite3.Error as error:
+            raise WorkspaceError(
+                f"The prediction log {path} cannot be used ({error}).",
+                "It is a SQLite file that this version of the course made.",
+                "Move it to another folder; what is in it stays readable with any SQLite tool.",
+            ) from error
 
     def append(self, scored: Scored) -> None:
         """Write what a model made of a request; it is in the file when this returns."""
@@ -88,6 +99,20 @@ class PredictionLog:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        # With a write-ahead log a committed row survives the process, without waiting for the disk.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(_TABLE)
+        database.execute(f"SELECT {_ALL} FROM predictions LIMIT 0")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
 
 
 def read_predictions(path: Path, request_ids: Iterable[str] | None = None) -> "pd.DataFrame":

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import orjson
 from threadpoolctl import threadpool_limits
 
+from mlops_course.errors import WorkspaceError
 from mlops_course.features import Vocabulary, encode
 from mlops_course.observing import Metrics, Observed
 from mlops_course.prediction_log import PredictionLog, Scored
@@ -281,7 +282,11 @@ def main() -> None:
         return
     listener.listen()
     metrics = Metrics()
-    log = PredictionLog(options.predictions) if options.predictions else None
+    try:
+        log = PredictionLog(options.predictions) if options.predictions else None
+    except WorkspaceError as error:
+        _say({"failed": f"{error.happened.rstrip('.')}; move it to another folder"})
+        return
     scorer = Scorer(metrics, log)
     config = uvicorn.Config(
         Observed(create_app(scorer), metrics, options.access_log),

@@ -24,6 +24,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from mlops_course import PipelineSimulator, pipeline, registry, tracking, traffic
+from mlops_course.clients import free_port, running
 from mlops_course.events import StageFailed
 from mlops_course.features import FEATURES, encode, vocabulary_of
 from mlops_course.flights import FIRST_DAY, FIRST_HELD_OUT, draw, labelled, load_flights
@@ -36,7 +37,7 @@ from mlops_course.workspace import HOME_VARIABLE, Workspace, open_workspace
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from executor import NOTEBOOKS, clean_place, execute
-from load import at_rate, closed_loop, mlflow_server, throughput
+from load import at_rate, closed_loop, throughput
 
 LOOPS, DRIFTS, IMPORTS, CLICKS = 5, 3, 7, 5
 REQUESTS, BATCHES, BATCH, BODIES, CALLERS = 500, 60, 1_000, 300, 4
@@ -157,14 +158,16 @@ def serving(workspace: Workspace) -> Iterator[Line]:
     encoded = [split_body(matrix.iloc[[row]]) for row in range(BODIES)]
     tell("mlflow models serve")
     begun = time.perf_counter()
-    with mlflow_server(uri, workspace.tracking_uri) as (url, process):
+    url = f"http://127.0.0.1:{free_port()}"
+    serve = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local"]
+    with running([*serve, "-p", url.rpartition(":")[2]], f"{url}/ping") as guard:
         ready = time.perf_counter() - begun
         theirs = closed_loop(url, encoded, REQUESTS)
         their_rate = throughput(url, encoded, REQUESTS, CALLERS)
         yield Line("mlflow models serve: ready", ready, "s")
         yield Line("... one row, p50", median(theirs), "ms", None, f"of {REQUESTS}, one caller")
         yield Line("... one row, requests a second", their_rate, "/s", None, f"{CALLERS} callers")
-        yield Line("... memory", sum(memory_of(process)) / MB, "MB", None, "all its processes")
+        yield Line("... memory", memory_of(guard)[1] / MB, "MB", None, "all its processes")
     tell("mlops-course serve")
     begun = time.perf_counter()
     with course_server(workspace) as (url, process):

@@ -21,6 +21,7 @@ PARAMETERS = {
     "03": {"first": "2013-08-01", "cut": "2013-09-16", "last": "2013-09-30", "seed": 7},
     "04": {"seed": 7, "monday": "2013-10-07", "incident": "clock"},
     "05": {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
+    "06": {"seed": 7, "monday": "2013-10-07"},
 }
 
 # A cell with this tag shows something that other parameters must change.

@@ -20,10 +20,10 @@ import psutil
 import pytest
 
 from mlops_course import registry, tracking
-from mlops_course.errors import ServiceError
+from mlops_course.errors import ServiceError, WorkspaceError
 from mlops_course.features import CATEGORICAL, FEATURES
 from mlops_course.flights import load_flights
-from mlops_course.prediction_log import read_predictions, read_requests
+from mlops_course.prediction_log import PredictionLog, read_predictions, read_requests
 from mlops_course.scorer import BODY_SECONDS
 from mlops_course.serving import Service, request_body
 from mlops_course.traffic import Split, role_of
@@ -459,3 +459,21 @@ def test_body_when_made_then_holds_the_features_and_null_for_missing(flights):
     body = orjson.loads(request_body(flights.iloc[:1].assign(temp=np.nan)))["dataframe_split"]
     assert tuple(body["columns"]) == FEATURES
     assert body["data"][0][FEATURES.index("temp")] is None
+
+
+@pytest.mark.parametrize("content", ["old", "rubbish"])
+def test_service_when_its_prediction_log_is_not_ours_then_says_so_and_leaves_it_alone(
+    tmp_path, content
+):
+    path = tmp_path / "predictions.db"
+    if content == "old":
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE predictions (number INTEGER, request_id TEXT)")
+    else:
+        path.write_bytes(b"rubbish" * 1_000)
+    size = path.stat().st_size
+    with pytest.raises(ServiceError, match=r"prediction log .* cannot be used .* move it"):
+        Service(predictions=path).start()
+    assert path.stat().st_size == size
+    with pytest.raises(WorkspaceError, match="Move it to another folder"):
+        PredictionLog(path)

@@ -1,24 +1,16 @@
 """Load for an HTTP scoring service, and what it took: closed loop, and at a constant rate."""
 
 import http.client
-import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import cycle, islice
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
-from processes import end_family
 
 HEADERS = {"content-type": "application/json"}
-START_SECONDS = 90
 
 
 class Caller:
@@ -89,39 +81,3 @@ def timed(caller: Caller, body: bytes) -> float:
     begun = time.perf_counter()
     caller.call(body)
     return 1000 * (time.perf_counter() - begun)
-
-
-@contextmanager
-def mlflow_server(model_uri: str, tracking_uri: str) -> Iterator[tuple[str, int]]:
-    """Run `mlflow models serve`; give its URL and process id, and end it with all its children."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model_uri]
-    command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
-    # It starts uvicorn by name, which an environment that is not activated does not find.
-    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "PATH": search},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for_ping(url, process)
-        yield url, process.pid
-    finally:
-        end_family(process.pid)
-
-
-def wait_for_ping(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Return when the server is ready."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/ping", trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{url} did not answer.")
