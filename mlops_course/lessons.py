@@ -7,8 +7,9 @@ their runs apart from the simulator's, in the folder ``lessons`` of the workspac
 
 import ctypes
 import gc
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -17,7 +18,7 @@ from typing import Any
 
 import mlflow
 
-from mlops_course import score, tracking
+from mlops_course import score, snapshots, tracking
 from mlops_course.errors import CourseError, ParameterError, WorkspaceError
 from mlops_course.validation import Verdict
 from mlops_course.workspace import Workspace, check_store, open_lessons
@@ -84,21 +85,54 @@ def start(number: str) -> Lesson:
             f"The lessons are {', '.join(paths)}.",
             "Give one of these numbers, as text.",
         )
-    prepared = []
     workspace = open_lessons()
     store = tracking.connect(workspace)
-    for earlier in (known for known in paths if known < number):
-        if not _finished(store, earlier):
-            _play(paths[earlier], _open(earlier, workspace, store))
-            prepared.append(earlier)
+    prepared = [known for known in paths if known < number and not _finished(store, known)]
     if prepared:
+        _prepare({known: paths[known] for known in prepared}, store)
         _give_memory_back()
     lesson = _open(number, workspace, store)
-    made = (
-        f"prepared what lesson {' and '.join(prepared)} left" if prepared else "nothing to prepare"
-    )
-    print(f"Lesson {number} is ready: {made}.")
+    print(f"Lesson {number} is ready: {_told(prepared)}.")
     return lesson
+
+
+def _prepare(paths: Mapping[str, Path], store: tracking.Store) -> None:
+    """Make what lessons leave; in a new workspace, take what an earlier one like it has kept."""
+    workspace, new = store.workspace, _is_new(store)
+    digests = {number: _digest(paths, number, workspace) for number in paths}
+    if new:
+        any(snapshots.restore(workspace, *kept) for kept in reversed(digests.items()))
+    for number, path in paths.items():
+        if not _finished(store, number):
+            _play(path, _open(number, workspace, store))
+            if new:
+                snapshots.take(workspace, number, digests[number])
+
+
+def _is_new(store: tracking.Store) -> bool:
+    names = {experiment.name for experiment in store.client.search_experiments()}
+    used = store.client.search_runs([store.experiment_id], max_results=1)
+    return (
+        names <= {"Default", tracking.EXPERIMENT}
+        and not used
+        and not score.evidence(store.workspace)
+    )
+
+
+def _digest(paths: Mapping[str, Path], last: str, workspace: Workspace) -> str:
+    """Return a word for all that goes into what the lessons up to ``last`` leave."""
+    sources = [source for number in paths if number <= last for source in _leaving(paths[number])]
+    sources += [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+    told = repr([str(workspace.root), tracking.versions(), sources])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _told(prepared: Sequence[str]) -> str:
+    if not prepared:
+        return "nothing to prepare"
+    *most, last = prepared
+    names = f"lessons {', '.join(most)} and {last}" if most else f"lesson {last}"
+    return f"prepared what {names} left"
 
 
 def _open(number: str, workspace: Workspace, store: tracking.Store) -> Lesson:

@@ -158,14 +158,19 @@ def copy_of(store: Store, folder: str) -> Store:
     )
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide what a training gives."""
+    packages = {name: version(name) for name in RECORDED_PACKAGES}
+    return packages | {"python": platform.python_version()}
+
+
 def provenance() -> Provenance:
     """Describe the code and the environment that are running now."""
     commit = _git("rev-parse", "HEAD")
     paths = ("--", ".", ":(exclude)*.ipynb", ":(exclude)workspace")
     status = _git("status", "--porcelain", *paths)
     changed = tuple(line[3:] for line in (status or "").splitlines())
-    environment = {name: version(name) for name in RECORDED_PACKAGES}
-    environment |= {"python": platform.python_version(), "platform": platform.platform()}
+    environment = versions() | {"platform": platform.platform()}
     return Provenance(
         commit=commit or "unknown",
         dirty="unknown" if commit is None or status is None else "yes" if changed else "no",

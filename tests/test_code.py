@@ -60,6 +60,7 @@ ROOMS = (
     "driver",
     "simulator",
     "score",
+    "snapshots",
     "lessons",
     "exercises",
     "mlflow_ui",

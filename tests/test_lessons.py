@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from mlops_course import lessons, promotions, score, tracking
@@ -13,6 +14,7 @@ from mlops_course.errors import CourseError, ParameterError, WorkspaceError
 from mlops_course.flights import load_flights
 from mlops_course.lessons import start
 from mlops_course.validation import Check, Verdict
+from mlops_course.workspace import open_lessons, open_workspace, reset_workspace
 
 PASSED = Verdict("a test", (Check("one", True, "seen"),))
 VOLATILE = re.compile(r"seconds|time|commit|\bid\b|dirty|changed|environment|mlflow\.(user|source)")
@@ -63,8 +65,59 @@ def test_start_when_repeated_then_changes_nothing(two_lessons, capsys):
     assert runs_of(again) == ["left"]
 
 
+@pytest.fixture
+def played(monkeypatch):
+    """The lessons whose cells were really played."""
+    numbers, play = [], lessons._play
+
+    def note(path, lesson):
+        numbers.append(lesson.number)
+        play(path, lesson)
+
+    monkeypatch.setattr(lessons, "_play", note)
+    return numbers
+
+
+def reset():
+    reset_workspace(open_workspace())
+
+
+def test_start_when_a_workspace_like_it_was_prepared_before_then_takes_what_that_kept(
+    two_lessons, played, capsys
+):
+    first = start("02")
+    left = runs_of(first), score.evidence(first.workspace), capsys.readouterr().out
+    reset()
+    assert not open_lessons().database.exists()
+    again = start("02")
+    assert (runs_of(again), score.evidence(again.workspace), capsys.readouterr().out) == left
+    assert played == ["01"]
+
+
+@pytest.mark.parametrize("harm", ["other cells", "no store in it"])
+def test_start_when_the_kept_state_does_not_fit_then_plays(two_lessons, played, harm):
+    start("02")
+    reset()
+    if harm == "other cells":
+        path = two_lessons / "01_x.ipynb"
+        path.write_text(path.read_text().replace("0.5", "0.25"))
+    else:
+        for kept in open_lessons().cache.glob("snapshots/*/*/mlflow.db"):
+            kept.unlink()
+    assert runs_of(start("02")) == ["left"] and played == ["01", "01"]
+
+
+def test_start_when_the_learner_has_runs_then_takes_no_kept_state(two_lessons, played):
+    start("02")
+    reset()
+    lesson = start("01")
+    with mlflow.start_run(run_name="mine"):
+        pass
+    assert runs_of(start("02")) == ["mine", "left"] and played == ["01", "01"]
+    assert lesson.number == "01"
+
+
 def test_start_when_the_learner_has_runs_then_keeps_them(two_lessons):
-    import mlflow
 
     start("01")
     with mlflow.start_run(run_name="mine"):
@@ -79,7 +132,6 @@ def test_start_when_the_earlier_lesson_was_finished_then_does_not_play_it(two_le
 
 
 def test_start_when_opened_then_mlflow_logs_into_the_lessons_own_experiment(two_lessons):
-    import mlflow
 
     lesson = start("02")
     with mlflow.start_run() as run:
@@ -104,7 +156,6 @@ def test_start_when_a_cell_was_broken_then_says_which_lesson(two_lessons):
 
 @pytest.mark.parametrize("name", ["lesson-01", tracking.EXPERIMENT])
 def test_start_when_an_experiment_was_deleted_then_it_comes_back_with_its_runs(two_lessons, name):
-    import mlflow
 
     lesson = start("01")
     with mlflow.start_run(run_name="mine"):
@@ -138,7 +189,6 @@ def test_score_when_its_file_is_damaged_then_says_which_file(workspace, text):
 
 
 def test_score_when_the_workspace_was_deleted_then_says_so(workspace):
-    import shutil
 
     shutil.rmtree(workspace.root)
     with pytest.raises(WorkspaceError, match="could not be written"):
@@ -222,7 +272,6 @@ REAL = sorted(Path(lessons.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))[1:]
 
 def left_behind(root: Path, before: str):
     """Everything in a lessons workspace that must not depend on how it came about."""
-    from mlops_course.workspace import open_workspace
 
     workspace = open_workspace(root)
     client = tracking.connect(workspace).client
@@ -284,11 +333,8 @@ def steady(values):
 def test_start_when_compared_with_really_running_the_lessons_then_leaves_the_same(
     tmp_path, monkeypatch, template_cache
 ):
-    import shutil
 
     from executor import clean_place, execute
-
-    from mlops_course.workspace import open_workspace
 
     known = lessons._notebooks()
     with clean_place(template_cache) as surroundings:
@@ -302,6 +348,10 @@ def test_start_when_compared_with_really_running_the_lessons_then_leaves_the_sam
             start(number)
             really = left_behind(tmp_path / "a" / "lessons", number)
             assert left_behind(tmp_path / "b" / "lessons", number) == really
+        reset()
+        monkeypatch.delattr(lessons, "_play")
+        start("99")
+        assert left_behind(tmp_path / "b" / "lessons", "99") == really
 
 
 def test_pipeline_when_run_in_a_kernel_that_opened_a_lesson_then_works(two_lessons, service):
