@@ -25,17 +25,27 @@ RETRY_SECONDS = 0.1
 NOT_YET = 503  # what a service says that has just been started
 
 # Ends a command and all that descend from it once stdin ends, which it does when the owner dies.
+# Ends itself when the command does.
 _GUARD = """
-import contextlib, subprocess, sys, psutil
+import contextlib, os, subprocess, sys, threading, time, psutil
+def runs(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE  # which init may be slow to take away
+    return False
 quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 command = psutil.Popen(sys.argv[1:], **quiet)
-sys.stdin.read()
+owned = threading.Thread(target=os.read, args=(0, 1), daemon=True)
+owned.start()
+while owned.is_alive() and command.poll() is None:
+    time.sleep(0.02)
 with contextlib.suppress(psutil.NoSuchProcess):
     family = [*command.children(recursive=True), command]
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(family, timeout=5)
+    deadline = time.monotonic() + 5
+    while any(map(runs, family)) and time.monotonic() < deadline:
+        time.sleep(0.02)
 """
 
 
@@ -69,11 +79,7 @@ def send(url: str, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[htt
         try:
             return [_post(client, body, name) for body, name in _named(bodies, ids)]
         except httpx.HTTPError as error:
-            raise ServiceError(
-                f"Nobody answers at {url} ({type(error).__name__}).",
-                "A service must run there for the length of the call.",
-                "Run the cell again that starts the service.",
-            ) from error
+            raise _nobody(url, error) from error
 
 
 def send_at_once(url: str, bodies: Sequence[bytes], clients: int) -> list[httpx.Response]:
@@ -82,6 +88,21 @@ def send_at_once(url: str, bodies: Sequence[bytes], clients: int) -> list[httpx.
         hands = [bodies[number::clients] for number in range(clients)]
         parts = list(crowd.map(send, [url] * clients, hands))
     return [parts[place % clients][place // clients] for place in range(len(bodies))]
+
+
+def fetch(url: str, path: str) -> httpx.Response:
+    """Get what a server has at a path, such as ``/metrics``.
+
+    Raises
+    ------
+    ServiceError
+        If nobody answers.
+    """
+    with _client(url) as client:
+        try:
+            return client.get(path)
+        except httpx.HTTPError as error:
+            raise _nobody(url, error) from error
 
 
 def insist(
@@ -149,7 +170,7 @@ def running(command: Sequence[str], ready: str) -> Iterator[int]:
     Raises
     ------
     ServiceError
-        If it is not ready in time.
+        If it ends before it is ready, or is not ready in time.
     """
     folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
     guard = subprocess.Popen(
@@ -159,7 +180,7 @@ def running(command: Sequence[str], ready: str) -> Iterator[int]:
         start_new_session=sys.platform != "win32",
     )
     try:
-        _wait_for(ready, command)
+        _wait_for(ready, command, guard)
         yield guard.pid
     finally:
         assert guard.stdin is not None
@@ -204,6 +225,14 @@ def _told(client: httpx.Client, body: bytes) -> Answer:
     return Answer(time.monotonic(), answer.status_code, version)
 
 
+def _nobody(url: str, error: httpx.HTTPError) -> ServiceError:
+    return ServiceError(
+        f"Nobody answers at {url} ({type(error).__name__}).",
+        "A service must run there for the length of the call.",
+        "Run the cell again that starts the service, and those after it.",
+    )
+
+
 def _insist(client: httpx.Client, body: bytes, name: str) -> httpx.Response:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -219,12 +248,18 @@ def _insist(client: httpx.Client, body: bytes, name: str) -> httpx.Response:
     )
 
 
-def _wait_for(ready: str, command: Sequence[str]) -> None:
+def _wait_for(ready: str, command: Sequence[str], guard: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
             if httpx.get(ready, trust_env=False).status_code == 200:
                 return
+        if guard.poll() is not None:
+            raise ServiceError(
+                f"{command[0]} ended before it was ready.",
+                "It should start a server on this machine.",
+                "Run the command in a terminal to see what it says.",
+            )
         time.sleep(0.1)
     raise ServiceError(
         f"{command[0]} was not ready within {READY_SECONDS:.0f} seconds.",

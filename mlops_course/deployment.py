@@ -143,10 +143,21 @@ def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.D
     ------
     RegistryError
         If the alias points at nothing.
+    ServiceError
+        If the version's files are gone.
+    WorkspaceError
+        If the store is locked, damaged or deleted.
     """
     found = resolve(store, alias)
     with rehearsal() as (scorer, log):
-        scorer.load(found.path, found.version)
+        try:
+            scorer.load(found.path, found.version)
+        except OSError as error:
+            raise ServiceError(
+                f"The files of version {found.version} cannot be read ({error.strerror}).",
+                f"The registry names the folder {found.path}.",
+                "Put the files back, or promote another version as lesson 04 does.",
+            ) from error
         scorer.score("rehearsal", request_body(flights))
         return read_predictions(log)
 

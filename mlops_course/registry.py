@@ -14,10 +14,18 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mlops_course.errors import RegistryError
-from mlops_course.tracking import Store, connect, explain, log_training, provenance
+from mlops_course.errors import RegistryError, WorkspaceError
+from mlops_course.tracking import (
+    STORE_ERRORS,
+    Store,
+    connect,
+    explain,
+    log_training,
+    provenance,
+)
 from mlops_course.traffic import CHAMPION
 from mlops_course.training import TrainingConfig, train
+from mlops_course.workspace import check_store
 
 MODEL_NAME = "push-back"
 _NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
@@ -87,8 +95,18 @@ def resolve(store: Store, alias: str = CHAMPION) -> Registered:
     ------
     RegistryError
         If it points at none.
+    WorkspaceError
+        If the store is locked, damaged or deleted.
     """
-    found = find(store, alias)
+    check_store(store.workspace)
+    try:
+        found = find(store, alias)
+    except STORE_ERRORS as error:
+        raise WorkspaceError(
+            f"The registry could not say which version is {alias}.",
+            "It is kept in the workspace's MLflow store, which has changed or is in use.",
+            "Run the first cell again, which repairs it or says what to do; then this one.",
+        ) from error
     if found is None:
         raise RegistryError(
             f"No version of {MODEL_NAME} is {alias}.",

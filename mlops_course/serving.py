@@ -208,6 +208,19 @@ class Service:
         probability = np.concatenate(parts) if parts else np.empty(0)
         return Scores(probability, version, np.array(latency), errors)
 
+    def kill(self) -> None:
+        """Kill the process as a crash would, without a warning that it could react to.
+
+        Raises
+        ------
+        ServiceError
+            If it does not run.
+        """
+        process = self._process
+        if process is None or not self.alive:
+            raise self._died()
+        process.kill()
+
     def close(self) -> None:
         """Stop the process; harmless when it does not run."""
         with self._lock:

@@ -10,6 +10,7 @@ import pytest
 from mlops_course import clients
 from mlops_course.clients import (
     asking,
+    fetch,
     free_port,
     insist,
     running,
@@ -121,6 +122,15 @@ def test_running_when_the_server_never_answers_then_one_error_and_nothing_is_lef
     assert gone(word)
 
 
+@pytest.mark.parametrize("command", [["no-such-program"], [sys.executable, "-c", "1 / 0"]])
+def test_running_when_the_command_ends_at_once_then_says_so_and_does_not_wait(command):
+    before = time.monotonic()
+    ended = pytest.raises(ServiceError, match="ended before it was ready")
+    with ended, running(command, "http://127.0.0.1:9"):
+        pass
+    assert time.monotonic() - before < 0.5 * clients.READY_SECONDS
+
+
 def test_send_while_running_when_called_then_answers_and_leaves_nothing(other):
     command, url = other
     assert [answer.content for answer in send_while_running(command, url, [b"x"])] == [b"x"]
@@ -138,6 +148,14 @@ def test_send_at_once_when_dealt_out_then_answers_come_in_the_order_of_the_bodie
 def test_send_when_nobody_listens_then_says_so_in_three_sentences():
     with pytest.raises(ServiceError, match=r"Nobody answers at .*Run the cell again"):
         send(f"http://127.0.0.1:{free_port()}", [b""])
+
+
+def test_fetch_when_called_then_gets_the_page_or_says_that_nobody_answers(other):
+    command, url = other
+    with running(command, url):
+        assert fetch(url, "/metrics").status_code == 200
+    with pytest.raises(ServiceError, match=r"Nobody answers at .*and those after it"):
+        fetch(url, "/metrics")
 
 
 def test_insist_when_the_service_is_not_ready_then_asks_until_it_is(moody, monkeypatch):

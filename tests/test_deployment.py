@@ -1,9 +1,12 @@
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import date
 
 import httpx
@@ -14,7 +17,7 @@ from mlops_course import deployment, promotions, registry, tracking
 from mlops_course.clients import asking, insist
 from mlops_course.deployment import rehearse, serve, set_split
 from mlops_course.deployment import wait_for as wait_until_served
-from mlops_course.errors import RegistryError, ServiceError
+from mlops_course.errors import RegistryError, ServiceError, WorkspaceError
 from mlops_course.features import FEATURES
 from mlops_course.flights import load_flights
 from mlops_course.prediction_log import read_predictions
@@ -200,3 +203,19 @@ def test_rehearse_when_flights_go_through_then_the_log_holds_them_as_they_were(s
     assert set(log["version"]) == {"1"} and log["probability"].between(0, 1).all()
     with pytest.raises(RegistryError, match="is nobody"):
         rehearse(store, flights.iloc[:5], "nobody")
+
+
+def test_rehearse_when_files_are_gone_or_the_store_is_locked_or_deleted_then_says_so_at_once(
+    store, flights
+):
+    shutil.rmtree(registry.get(store, "1").path)
+    with pytest.raises(ServiceError, match="files of version 1 cannot be read"):
+        rehearse(store, flights.iloc[:5])
+    database = store.workspace.database
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorkspaceError, match="locked by another program"):
+            rehearse(store, flights.iloc[:5])
+    database.unlink()
+    with pytest.raises(WorkspaceError, match="first cell"):
+        rehearse(store, flights.iloc[:5])

@@ -420,6 +420,17 @@ def test_score_when_killed_then_one_sentence_and_the_next_start_recovers(models,
         assert service.score(flights.iloc[:1]).version == "1"
 
 
+def test_kill_when_it_runs_then_it_is_gone_and_when_it_does_not_then_one_sentence():
+    with Service() as service:
+        pid = service.pid
+        service.kill()
+        while service.alive:
+            time.sleep(0.01)
+        assert not psutil.pid_exists(pid)
+        with pytest.raises(ServiceError, match="is not running"):
+            service.kill()
+
+
 def test_close_when_called_twice_then_no_process_is_left():
     service = Service()
     service.start()
