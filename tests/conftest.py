@@ -25,6 +25,19 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that look at runs of notebooks last: these are made beside the others."""
+    items.sort(key=lambda item: bool(notebook_runs_for(item)))
+
+
+def notebook_runs_for(item: pytest.Item) -> list[tuple[str, Path]]:
+    """Return the runs of notebooks that a test asks for by its fixtures."""
+    from notebook_runs import KINDS_OF_RUN
+
+    kinds = [kind for kind in KINDS_OF_RUN if kind in getattr(item, "fixturenames", ())]
+    return [(kind, item.callspec.params["path"]) for kind in kinds]
+
+
 def pytest_report_header() -> list[str]:
     """Say where stored outputs are compared less strictly than they are meant."""
     from stored import LAX, is_exact_here
@@ -53,6 +66,24 @@ def no_process_left_behind() -> Iterator[None]:
     yield
     left = wait_for_no_scorers(SESSION_VARIABLE, os.environ[SESSION_VARIABLE], SECONDS_TO_END)
     assert not left, f"scoring services still run after the tests: {left}"
+
+
+@pytest.fixture(scope="session")
+def notebook_runs(template_cache: Path):
+    """Return the runs of notebooks, made beside the tests."""
+    from notebook_runs import Runs
+
+    made = Runs(template_cache)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun_notebook_runs(request: pytest.FixtureRequest, no_process_left_behind) -> None:
+    """Begin all runs of notebooks that the selected tests will ask for."""
+    wanted = [run for item in request.session.items for run in notebook_runs_for(item)]
+    if wanted:
+        request.getfixturevalue("notebook_runs").begin(wanted)
 
 
 @pytest.fixture(scope="session")

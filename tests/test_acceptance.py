@@ -30,6 +30,23 @@ def rows(store):
 
 
 @pytest.fixture(scope="module")
+def ordinary(rows):
+    return train(rows, TrainingConfig())
+
+
+@pytest.fixture(scope="module")
+def all_rows(store):
+    """The rows to learn from and those to be judged on."""
+    return load_flights(store.workspace, date(2013, 1, 1), date(2013, 3, 31))
+
+
+@pytest.fixture(scope="module")
+def leaked(all_rows):
+    """What was learned from both."""
+    return train(all_rows, TrainingConfig())
+
+
+@pytest.fixture(scope="module")
 def register(store, rows):
     """Return a function that logs and registers a training as the pipeline would."""
 
@@ -44,8 +61,8 @@ def register(store, rows):
 
 
 @pytest.fixture(scope="module")
-def champion(store, rows, register):
-    version = register(train(rows, TrainingConfig()))
+def champion(store, ordinary, register):
+    version = register(ordinary)
     promotions.log_verdict(store, version.run_id, PASSED)
     promotions.promote(store, version.version, "first", evidence=version.run_id)
     return version
@@ -82,10 +99,10 @@ def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
     promotions.roll_back(store, "end of the test")
 
 
-def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(workspace, rows):
+def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(workspace, rows, ordinary):
     store = tracking.connect(workspace)
     run_id, uri = tracking.log_training(
-        store, tracking.provenance(), train(rows), rows, {}, name="c", seed=0, parent=""
+        store, tracking.provenance(), ordinary, rows, {}, name="c", seed=0, parent=""
     )
     verdict = acceptance.judge(store, registry.register(store, run_id, uri).version)
     named = {check.name for check in verdict.checks}
@@ -112,17 +129,15 @@ def test_gate_when_the_candidate_is_slow_then_blocks(rows, register, champion, b
 
 
 def test_gate_when_it_learned_from_the_days_it_is_judged_on_then_blocks(
-    store, register, champion, blocked
+    register, champion, blocked, all_rows, leaked
 ):
-    leaked = load_flights(store.workspace, date(2013, 1, 1), date(2013, 3, 31))
-    assert "trained on earlier days" in blocked(register(train(leaked, TrainingConfig()), leaked))
+    assert "trained on earlier days" in blocked(register(leaked, all_rows))
 
 
 def test_gate_when_it_claims_other_days_than_it_learned_from_then_blocks(
-    store, rows, register, champion, blocked
+    rows, register, champion, blocked, leaked
 ):
-    leaked = load_flights(store.workspace, date(2013, 1, 1), date(2013, 3, 31))
-    liar = register(train(leaked, TrainingConfig()), rows)
+    liar = register(leaked, rows)
     assert "another model" in blocked(liar)["rebuilt"]
     changed = rows.assign(dep_delay=rows["dep_delay"] + 1)
     assert (

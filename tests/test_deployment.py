@@ -25,19 +25,22 @@ from mlops_course.serving import request_body
 from mlops_course.traffic import Split, role_of
 from mlops_course.training import TrainingConfig, train
 from mlops_course.validation import Check, Verdict
+from mlops_course.workspace import open_workspace
 
 PASSED = Verdict("model", (Check("better overall", True, "Better."),))
 JSON = {"content-type": "application/json"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def flights(shared_workspace):
     return load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 14))
 
 
-@pytest.fixture
-def store(workspace, flights):
-    """A store with two versions, the first of them champion."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, shared_workspace, flights):
+    """A workspace with two versions, the first of them champion, and a copy of its folder."""
+    root = tmp_path_factory.mktemp("deployment") / "workspace"
+    workspace = open_workspace(root, cache=shared_workspace.cache)
     store = tracking.connect(workspace)
     for trees in (5, 6):
         result = train(flights, TrainingConfig(max_iter=trees))
@@ -47,7 +50,16 @@ def store(workspace, flights):
         promotions.log_verdict(store, run_id, PASSED)
         registry.register(store, run_id, uri)
     promote(store, "1")
-    return store
+    return workspace, shutil.copytree(root, root.with_name("copy"))
+
+
+@pytest.fixture
+def store(prepared):
+    """The store with the two versions, whatever the test before has done to it."""
+    workspace, copy = prepared
+    shutil.rmtree(workspace.root)
+    shutil.copytree(copy, workspace.root)
+    return tracking.connect(workspace)
 
 
 def promote(store, version):

@@ -34,19 +34,28 @@ def cells(lesson):
 
 @pytest.fixture(scope="session")
 def namespaces(tmp_path_factory, template_cache):
-    """What each notebook has defined after its ``leaves`` cells, by lesson."""
-    made = {}
+    """What each notebook has defined after its ``leaves`` cells, by lesson.
+
+    Each lesson has a home of its own, which begins as a copy of the former's after these cells.
+    """
+    place, made = tmp_path_factory.mktemp("lessons"), {}
 
     def of(lesson):
         if lesson not in made:
+            home, former = place / lesson, LESSONS[LESSONS.index(lesson) - 1]
             with pytest.MonkeyPatch.context() as patch:
-                home = open_workspace(tmp_path_factory.mktemp("lessons") / "home")
-                shutil.copytree(template_cache, home.cache, dirs_exist_ok=True)
-                patch.setenv("MLOPS_COURSE_HOME", str(home.root))
+                patch.setenv("MLOPS_COURSE_HOME", str(home))
+                if lesson == LESSONS[0]:
+                    shutil.copytree(template_cache, open_workspace(home).cache, dirs_exist_ok=True)
+                else:
+                    of(former)
+                    shutil.copytree(place / f"after {former}", home)
+                    start(former).close()
                 names = {"lesson": start(lesson)}
                 for cell in cells(lesson):
                     if cell.cell_type == "code" and LEAVES in cell.metadata.get("tags", []):
                         exec(cell.source, names)
+            shutil.copytree(home, place / f"after {lesson}")
             made[lesson] = names
         return dict(made[lesson])
 

@@ -21,9 +21,9 @@ VOLATILE = re.compile(r"seconds|time|commit|\bid\b|dirty|changed|environment|mlf
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLOPS_COURSE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+def home(workspace, monkeypatch):
+    monkeypatch.setenv("MLOPS_COURSE_HOME", str(workspace.root))
+    return workspace.root
 
 
 @pytest.fixture
@@ -51,7 +51,10 @@ def runs_of(lesson):
     return [run.info.run_name for run in found]
 
 
-def test_start_when_the_workspace_is_new_then_plays_what_earlier_lessons_leave(two_lessons, capsys):
+def test_start_when_the_workspace_is_new_then_plays_what_earlier_lessons_leave(
+    two_lessons, home, capsys
+):
+    shutil.rmtree(home)
     lesson = start("02")
     assert capsys.readouterr().out == "Lesson 02 is ready: prepared what lesson 01 left.\n"
     assert runs_of(lesson) == ["left"]
@@ -195,11 +198,11 @@ def test_score_when_the_workspace_was_deleted_then_says_so(workspace):
         score.record(workspace, "data.1", "01", PASSED)
 
 
-def test_start_when_an_earlier_lesson_meets_a_damaged_score_then_names_the_file(two_lessons):
+def test_start_when_an_earlier_lesson_meets_a_damaged_score_then_names_the_file(two_lessons, home):
     start("02").close()
-    score_file = next((two_lessons / "home").rglob("score.json"))
+    score_file = next(home.rglob("score.json"))
     score_file.write_text("{broken")
-    for database in (two_lessons / "home").rglob("mlflow.db"):
+    for database in home.rglob("mlflow.db"):
         database.unlink()
     with pytest.raises(WorkspaceError, match=r"score\.json is damaged.*Move it away"):
         start("02")
@@ -354,11 +357,11 @@ def test_start_when_compared_with_really_running_the_lessons_then_leaves_the_sam
         assert left_behind(tmp_path / "b" / "lessons", "99") == really
 
 
-def test_pipeline_when_run_in_a_kernel_that_opened_a_lesson_then_works(two_lessons, service):
+def test_pipeline_when_run_in_a_kernel_that_opened_a_lesson_then_works(two_lessons, home, service):
     from mlops_course.events import RunFinished
     from mlops_course.pipeline import run_pipeline
     from mlops_course.scenarios import RunConfig
 
     start("02")
-    events = list(run_pipeline(RunConfig(weeks=1), two_lessons / "other", service))
+    events = list(run_pipeline(RunConfig(weeks=1), home, service))
     assert isinstance(events[-1], RunFinished)

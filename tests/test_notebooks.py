@@ -7,22 +7,11 @@ import nbformat
 import pytest
 from executor import NOTEBOOKS, disagreement
 from guards import GUARDS, code_cells
-from notebook_runs import Runs, number_of
+from notebook_runs import PARAMETERS, number_of
 from stored import is_exact_here, normalised, text_of
 
 FOLDER = Path(os.environ.get("MLOPS_COURSE_NOTEBOOKS", NOTEBOOKS))
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-
-# What papermill sets in each lesson: values other than those in the cell tagged "parameters".
-PARAMETERS = {
-    "00": {"seed": 7, "weeks": 7},
-    "01": {"seed": 7, "learn_last": "2013-02-28"},
-    "02": {"seed": 3, "month": 4},
-    "03": {"first": "2013-08-01", "cut": "2013-09-16", "last": "2013-09-30", "seed": 7},
-    "04": {"seed": 7, "monday": "2013-10-07", "incident": "clock"},
-    "05": {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
-    "06": {"seed": 7, "monday": "2013-10-07"},
-}
 
 # A cell with this tag shows something that other parameters must change.
 FOLLOWS = "follows-parameters"
@@ -31,38 +20,24 @@ each_notebook = pytest.mark.parametrize("path", PATHS, ids=number_of)
 first_notebook = pytest.mark.parametrize("path", PATHS[:1], ids=number_of)
 
 
-@pytest.fixture(scope="session")
-def runs(request, template_cache):
-    """Begin all runs that the selected tests will ask for."""
-    made = Runs(template_cache, PARAMETERS)
-    made.begin(
-        (kind, item.callspec.params["path"])
-        for item in request.session.items
-        for kind in ("fresh", "nbval", "papermill", "mutated")
-        if kind in getattr(item, "fixturenames", ())
-    )
-    yield made
-    made.close()
+@pytest.fixture
+def fresh(notebook_runs, path):
+    return notebook_runs.get("fresh", path)
 
 
 @pytest.fixture
-def fresh(runs, path):
-    return runs.get("fresh", path)
+def nbval(notebook_runs, path):
+    return notebook_runs.get("nbval", path)
 
 
 @pytest.fixture
-def nbval(runs, path):
-    return runs.get("nbval", path)
+def papermill(notebook_runs, path):
+    return notebook_runs.get("papermill", path)
 
 
 @pytest.fixture
-def papermill(runs, path):
-    return runs.get("papermill", path)
-
-
-@pytest.fixture
-def mutated(runs, path):
-    return runs.get("mutated", path)
+def mutated(notebook_runs, path):
+    return notebook_runs.get("mutated", path)
 
 
 def test_lessons_when_looked_for_then_there_are_some():

@@ -1,4 +1,5 @@
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,14 +17,10 @@ from mlops_course.flights import fingerprint, load_flights
 from mlops_course.promotions import audit, champion_at, history, promote, roll_back
 from mlops_course.training import TrainingConfig, train
 from mlops_course.validation import Check, Verdict
+from mlops_course.workspace import open_workspace
 
 PASSED = Verdict("model", (Check("better overall", True, "Better by 1 point."),))
 REFUSED = Verdict("model", (Check("better overall", False, "Worse by 1 point."),))
-
-
-@pytest.fixture
-def store(workspace):
-    return tracking.connect(workspace)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +28,15 @@ def january(shared_workspace):
     return load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 14))
 
 
-@pytest.fixture
-def runs(store, january):
-    """Three registered versions, 1 to 3, of runs that hold a passed verdict; one has a model."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, shared_workspace, january):
+    """A workspace, a copy of its folder, and the runs of three registered versions, 1 to 3.
+
+    The runs hold a passed verdict; one has a model.
+    """
+    root = tmp_path_factory.mktemp("promotions") / "workspace"
+    workspace = open_workspace(root, cache=shared_workspace.cache)
+    store = tracking.connect(workspace)
     result, origin = train(january, TrainingConfig(max_iter=5)), tracking.provenance()
     first, uri = tracking.log_training(
         store, origin, result, january, {}, name="trained", seed=0, parent=""
@@ -43,7 +46,21 @@ def runs(store, january):
     for run_id in made:
         promotions.log_verdict(store, run_id, PASSED)
         registry.register(store, run_id, uri)
-    return made
+    return workspace, shutil.copytree(root, root.with_name("copy")), tuple(made)
+
+
+@pytest.fixture
+def store(prepared):
+    """The store with the three versions, whatever the test before has done to it."""
+    workspace, copy, _ = prepared
+    shutil.rmtree(workspace.root)
+    shutil.copytree(copy, workspace.root)
+    return tracking.connect(workspace)
+
+
+@pytest.fixture
+def runs(prepared):
+    return prepared[2]
 
 
 @pytest.fixture
@@ -173,9 +190,9 @@ def test_roll_back_when_the_former_version_was_deleted_then_nothing_moves_and_no
     assert audit(store).passed
 
 
-def test_roll_back_when_nothing_was_promoted_then_says_so(store):
+def test_roll_back_when_nothing_was_promoted_then_says_so(workspace):
     with pytest.raises(RegistryError, match="from version none"):
-        roll_back(store, "panic")
+        roll_back(tracking.connect(workspace), "panic")
 
 
 def test_champion_at_when_asked_for_a_time_then_answers_by_the_log(store, promoted):

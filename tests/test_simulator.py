@@ -29,8 +29,8 @@ def shared(shared_workspace) -> Iterator[PipelineSimulator]:
 @pytest.fixture
 def sim(shared) -> PipelineSimulator:
     """A simulator as if it were new, its scoring service warm."""
-    shared.close()
     shared.reset()
+    assert shared._former is None or shared._former.wait(PATIENCE)
     shared.controls.choose("good")
     shared.controls.weeks.value, shared.controls.seed.value = 2, 0
     return shared
@@ -321,10 +321,9 @@ def test_scenario_when_changed_after_the_long_year_was_shown_then_the_settings_s
 @pytest.mark.parametrize(
     ("given", "meant"), [(True, "auto"), (False, "never"), ("auto", "auto"), ("never", "never")]
 )
-def test_retrain_when_given_in_either_way_then_means_the_same(given, meant):
-    simulator = PipelineSimulator(retrain=given)
-    simulator.close()
-    assert simulator.config.retrain == meant
+def test_retrain_when_given_in_either_way_then_means_the_same(given, meant, monkeypatch):
+    monkeypatch.setattr("mlops_course.simulator._start", lambda *_: None)
+    assert PipelineSimulator(retrain=given).config.retrain == meant
 
 
 def test_retrain_when_given_another_word_then_refuses():

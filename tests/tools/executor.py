@@ -60,11 +60,6 @@ DROPPED = (
 class CellFailed(Exception):
     """A cell raised, took too long, or took the kernel down."""
 
-    def __init__(self, notebook: str, number: int, source: str, reason: str) -> None:
-        lines = source.strip().splitlines()
-        shown = "\n".join(f"    {line}" for line in lines[:6]) + ("\n    ..." if lines[6:] else "")
-        super().__init__(f"{notebook}, cell {number}: {reason}\n{shown}")
-
 
 @dataclass(frozen=True)
 class Ran:
@@ -168,8 +163,15 @@ def _run_cells(
             reason = "the kernel died; too little memory is the usual cause"
         else:
             continue
-        raise CellFailed(path.name, index + 1, cell.source, reason)
+        shown = _beginning(cell.source)
+        raise CellFailed(f"{path.name}, cell {index + 1}: {reason}\n{shown}")
     return client.nb
+
+
+def _beginning(source: str) -> str:
+    """Return a cell's first lines, as they are shown below a message."""
+    lines = source.strip().splitlines()
+    return "\n".join(f"    {line}" for line in lines[:6]) + ("\n    ..." if lines[6:] else "")
 
 
 def _process_id(client: NotebookClient) -> int:

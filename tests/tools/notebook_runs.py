@@ -1,7 +1,7 @@
 """Running notebooks as the tests need it: fresh and twice, under nbval, under papermill.
 
-A run takes many seconds and most of them on one processor, so `Runs` makes two at a time and
-begins with all that the selected tests will ask for.
+A run takes many seconds and most of them on one processor, so `Runs` makes them in a process
+beside the tests and begins with all that the selected tests will ask for.
 """
 
 import json
@@ -10,10 +10,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import nbformat
@@ -23,7 +25,17 @@ from nbformat import NotebookNode
 from stored import is_exact_here
 
 TOOLS = Path(__file__).parent
-AT_ONCE = 2
+
+# What papermill sets in each lesson: values other than those in the cell tagged "parameters".
+PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "00": {"seed": 7, "weeks": 7},
+    "01": {"seed": 7, "learn_last": "2013-02-28"},
+    "02": {"seed": 3, "month": 4},
+    "03": {"first": "2013-08-01", "cut": "2013-09-16", "last": "2013-09-30", "seed": 7},
+    "04": {"seed": 7, "monday": "2013-10-07", "incident": "clock"},
+    "05": {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
+    "06": {"seed": 7, "monday": "2013-10-07"},
+}
 
 
 @dataclass(frozen=True)
@@ -53,45 +65,59 @@ class Mutated:
 
 
 class Runs:
-    """Runs notebooks in the background, each job once; `get` waits for the result."""
+    """Runs notebooks, each job once: in a process beside the tests, the last of them first.
 
-    def __init__(self, cache: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
-        self._cache, self._parameters = cache, parameters
-        self._pool = ThreadPoolExecutor(AT_ONCE)
+    Whoever asks for a job whose turn has not come makes it instead of waiting.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._beside = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
+        self._turns, self._here = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._jobs: dict[tuple[str, Path], Future[Any]] = {}
 
     def begin(self, wanted: Iterable[tuple[str, Path]]) -> None:
-        """Start the jobs named by kind and notebook, in this order."""
-        work: dict[str, Callable[[Path], Any]] = {
-            "fresh": self._fresh,
-            "nbval": lambda path: nbval(path, self._cache),
-            "papermill": self._papermill,
-            "mutated": lambda path: mutated(path, self._cache),
-        }
-        for kind, path in wanted:
-            if (kind, path) not in self._jobs:
-                self._jobs[kind, path] = self._pool.submit(work[kind], path)
+        """Start the jobs named by kind and notebook."""
+        for job in reversed(list(dict.fromkeys(wanted))):
+            self._jobs[job] = self._turns.submit(self._send, *job)
 
     def get(self, kind: str, path: Path) -> Any:
         """Return a job's result, or raise what it raised."""
-        self.begin([(kind, path)])
+        if self._jobs[kind, path].cancel():
+            self._jobs[kind, path] = self._here.submit(KINDS_OF_RUN[kind], path, self._cache)
         return self._jobs[kind, path].result()
 
     def close(self) -> None:
         """Drop what nobody asked for."""
-        self._pool.shutdown(cancel_futures=True)
+        self._turns.shutdown(cancel_futures=True)
+        self._here.shutdown()
+        self._beside.shutdown()
 
-    def _fresh(self, path: Path) -> Ran:
-        with clean_place(self._cache) as surroundings:
-            return execute(path, surroundings, repeat=True)
+    def _send(self, kind: str, path: Path) -> Any:
+        return self._beside.submit(KINDS_OF_RUN[kind], path, self._cache).result()
 
-    def _papermill(self, path: Path) -> Papermill:
-        return papermill(path, self._parameters.get(number_of(path), {}), self._cache)
+
+def _end_with_parent() -> None:
+    """Let this process end with the tests, even if they are killed."""
+
+    def wait() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def number_of(path: Path) -> str:
     """Return a notebook's number, such as ``00``."""
     return path.name.partition("_")[0]
+
+
+def fresh(path: Path, cache: Path | None = None) -> Ran:
+    """Run a notebook as the executor does, and all its cells once more in the same kernel."""
+    with clean_place(cache) as surroundings:
+        return execute(path, surroundings, repeat=True)
 
 
 def nbval(path: Path, cache: Path | None = None) -> Nbval:
@@ -109,8 +135,9 @@ def nbval(path: Path, cache: Path | None = None) -> Nbval:
     return Nbval(said.returncode, tuple(int(cell) + 1 for cell in red), said.stdout + said.stderr)
 
 
-def papermill(path: Path, parameters: Mapping[str, Any], cache: Path | None = None) -> Papermill:
-    """Run a notebook with other parameters."""
+def papermill(path: Path, cache: Path | None = None) -> Papermill:
+    """Run a notebook with its other parameters."""
+    parameters = PARAMETERS.get(number_of(path), {})
     given = [word for name, value in parameters.items() for word in ("-p", name, _word(value))]
     with clean_place(cache) as surroundings:
         made = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
@@ -137,6 +164,14 @@ def mutated(path: Path, cache: Path | None = None) -> Mutated:
         copy = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
         nbformat.write(notebook, copy)
         return Mutated(falsified, nbval(copy, cache))
+
+
+KINDS_OF_RUN: Mapping[str, Callable[[Path, Path], Any]] = {
+    "fresh": fresh,
+    "nbval": nbval,
+    "papermill": papermill,
+    "mutated": mutated,
+}
 
 
 def falsify(notebook: NotebookNode) -> tuple[NotebookNode, dict[str, int]]:
