@@ -145,8 +145,13 @@ def read_predictions(path: Path, request_ids: Iterable[str] | None = None) -> "p
     return pd.DataFrame(columns)[[*head[:1], "row", *head[1:], "probability", *FEATURES]]
 
 
-def read_requests(path: Path) -> "pd.DataFrame":
+def read_requests(path: Path, request_ids: Iterable[str] | None = None) -> "pd.DataFrame":
     """Return one row for each request and model that saw it, oldest first.
+
+    Parameters
+    ----------
+    request_ids
+        The requests to read; all of them by default.
 
     Returns
     -------
@@ -156,7 +161,7 @@ def read_requests(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     names = "request_id, at, role, version, rows, ms, failure"
-    table = pd.DataFrame(map(dict, _select(path, names)), columns=names.split(", "))
+    table = pd.DataFrame(map(dict, _select(path, names, request_ids)), columns=names.split(", "))
     return table.assign(at=pd.to_datetime(table["at"], unit="s", utc=True))
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -41,7 +41,7 @@ from load import at_rate, closed_loop, throughput
 
 LOOPS, DRIFTS, IMPORTS, CLICKS = 5, 3, 7, 5
 REQUESTS, BATCHES, BATCH, BODIES, CALLERS = 500, 60, 1_000, 300, 4
-LOAD, SECONDS_OF_LOAD = 0.8, 8
+LOAD, SECONDS_OF_LOAD, ROUNDS = 0.8, 2, 7
 WEEKS = 8
 MB = 2**20
 
@@ -173,25 +173,34 @@ def serving(workspace: Workspace) -> Iterator[Line]:
     with course_server(workspace) as (url, process):
         yield Line("mlops-course serve: ready", time.perf_counter() - begun, "s", 4)
         ours = closed_loop(url, singles, REQUESTS)
-        rate = throughput(url, singles, 4 * REQUESTS, CALLERS)
-        steady = at_rate(url, singles, LOAD * rate, int(LOAD * rate * SECONDS_OF_LOAD), CALLERS)
+        rates, tails = zip(*(loaded(url, singles) for _ in range(ROUNDS)), strict=True)
+        rate = median(rates)
         batches = closed_loop(url, batch, BATCHES)
         follower, service = memory_of(process)
-        p50, p99 = np.percentile(steady, [50, 99])
         yield Line("... one row, p50", median(ours), "ms", None, f"of {REQUESTS}, one caller")
         yield Line("... one row, requests a second", rate, "/s", None, f"{CALLERS} callers")
         yield Line("... of mlflow's throughput", rate / their_rate, "x", 4, least=True)
         yield Line("... of predict_proba on a one-row frame", median(ours) / bare, "x", 2.5)
-        note = (
-            f"p50 {p50:.2f} ms, {CALLERS} callers, one request every {1000 / (LOAD * rate):.1f} ms"
-        )
-        yield Line(f"... p99 over p50 at {LOAD:.0%} of capacity", p99 / p50, "x", 3, note)
+        note = f"of {ROUNDS} rounds: {', '.join(f'{tail:.1f}' for tail in sorted(tails))}"
+        yield Line(f"... p99 over p50 at {LOAD:.0%} of capacity", median(tails), "x", 3, note)
         ratio = median(batches) / bare_batch
         yield Line(f"... {BATCH} rows, of predict_proba on the frame", ratio, "x", 1.5)
         note = f"and {follower / MB:.0f} MB for what follows the registry"
         yield Line("... memory", service / MB, "MB", 300, note)
     yield Line("predict_proba on a one-row frame", bare, "ms", None, f"p50 of {REQUESTS}")
     yield Line(f"predict_proba on {BATCH} rows", bare_batch, "ms", None, f"p50 of {BATCHES}")
+
+
+def loaded(url: str, bodies: Sequence[bytes]) -> tuple[float, float]:
+    """Return the capacity in requests a second, and p99 over p50 at a share of it right after.
+
+    The speed of a shared machine moves by a fifth from one second to the next, and above the
+    capacity of the moment every queue grows; hence many short rounds.
+    """
+    rate = throughput(url, bodies, 2 * REQUESTS, CALLERS)
+    steady = at_rate(url, bodies, LOAD * rate, int(LOAD * rate * SECONDS_OF_LOAD), CALLERS)
+    p50, p99 = np.percentile(steady, [50, 99])
+    return rate, float(p99 / p50)
 
 
 def champion_of(workspace: Workspace) -> Loaded:

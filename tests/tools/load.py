@@ -59,12 +59,16 @@ def throughput(url: str, bodies: Sequence[bytes], count: int, callers: int) -> f
 def at_rate(url: str, bodies: Sequence[bytes], rate: float, count: int, callers: int) -> np.ndarray:
     """Return the milliseconds of requests due at a constant rate, counted from when each was due.
 
-    A request that waits for a slow one before it is late, too, and counts as such.
+    A request that waits for a slow one before it is late, too, and counts as such. Connections
+    are made before the first is due.
     """
+    connected = [Caller(url) for _ in range(callers)]
+    for caller in connected:
+        caller.call(bodies[0])
     start = time.perf_counter() + 0.2
 
     def one(number: int) -> list[float]:
-        caller, spent = Caller(url), []
+        caller, spent = connected[number], []
         for turn in range(number, count, callers):
             due = start + turn / rate
             time.sleep(max(0.0, due - time.perf_counter()))
