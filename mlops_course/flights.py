@@ -65,10 +65,11 @@ def load_flights(
         If the workspace was deleted, or cannot be written.
     """
     try:
-        begin, end = pd.Timestamp(first).normalize(), pd.Timestamp(last).normalize()
+        days = pd.to_datetime([first, last], format="ISO8601")
+        begin, end = (pd.Timestamp(day).normalize() for day in days)
     except (TypeError, ValueError):
         begin, end = pd.Timestamp.max, pd.Timestamp.min
-    if begin > end or end < pd.Timestamp(FIRST_DAY) or begin > pd.Timestamp(LAST_DAY):
+    if not (begin <= end and end >= pd.Timestamp(FIRST_DAY) and begin <= pd.Timestamp(LAST_DAY)):
         raise ParameterError(
             f"There are no flights from {first} to {last}.",
             f"The data covers {FIRST_DAY} to {LAST_DAY}.",

@@ -49,6 +49,12 @@ def test_load_when_period_lies_outside_2013_then_says_what_there_is(shared_works
         load_flights(shared_workspace, date(2013, 2, 1), date(2013, 1, 1))
 
 
+@pytest.mark.parametrize("first", ["April", "1.4.2013", None])
+def test_load_when_a_day_is_none_then_says_how_to_give_one(shared_workspace, first):
+    with pytest.raises(ParameterError, match=r"such as date\(2013, 9, 2\)"):
+        load_flights(shared_workspace, first, date(2013, 4, 30))
+
+
 def test_weeks_when_asked_from_a_monday_then_are_seven_whole_days_each(year):
     found = list(weeks(year, date(2013, 9, 2), 3))
     assert [week.monday for week in found] == [date(2013, 9, day) for day in (2, 9, 16)]
