@@ -65,8 +65,7 @@ def load_flights(
         If the workspace was deleted, or cannot be written.
     """
     try:
-        days = pd.to_datetime([first, last], format="ISO8601")
-        begin, end = (pd.Timestamp(day).normalize() for day in days)
+        begin, end = pd.to_datetime([first, last], format="ISO8601").normalize()
     except (TypeError, ValueError):
         begin, end = pd.Timestamp.max, pd.Timestamp.min
     if not (begin <= end and end >= pd.Timestamp(FIRST_DAY) and begin <= pd.Timestamp(LAST_DAY)):
