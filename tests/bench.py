@@ -24,11 +24,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from mlops_course import PipelineSimulator, pipeline, registry, tracking, traffic
-from mlops_course.clients import free_port, running
 from mlops_course.events import StageFailed
 from mlops_course.features import FEATURES, encode, vocabulary_of
 from mlops_course.flights import FIRST_DAY, FIRST_HELD_OUT, draw, labelled, load_flights
 from mlops_course.observing import Metrics
+from mlops_course.peers import free_port, running
 from mlops_course.scenarios import RunConfig
 from mlops_course.scorer import Loaded, Scorer
 from mlops_course.serving import Service, request_body

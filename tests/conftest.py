@@ -122,3 +122,14 @@ def service():
 
     with Service() as running:
         yield running
+
+
+@pytest.fixture
+def other() -> tuple[list[str], str]:
+    """Return the command of a server that is not ours, and where it will listen."""
+    from echo import ECHO, PARENT
+
+    from mlops_course.peers import free_port
+
+    port = free_port()
+    return [sys.executable, "-c", PARENT, ECHO, str(port)], f"http://127.0.0.1:{port}"

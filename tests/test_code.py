@@ -59,6 +59,7 @@ ROOMS = (
     "controls",
     "driver",
     "simulator",
+    "peers",
     "score",
     "snapshots",
     "lessons",
