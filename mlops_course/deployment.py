@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from weakref import WeakSet
 
 import pandas as pd
 
@@ -22,11 +23,13 @@ from mlops_course.scorer import Scorer
 from mlops_course.serving import Service, request_body
 from mlops_course.tracking import STORE_ERRORS, Store
 from mlops_course.traffic import CHALLENGER, CHAMPION, Split
+from mlops_course.workspace import check_store
 
 POLL_SECONDS = 0.25
 SETTLED_SECONDS = 2.0
 MOVE_SECONDS = 30.0
 MODE, SHARE = "split.mode", "split.share"
+_following: WeakSet[Service] = WeakSet()
 
 
 def set_split(store: Store, split: Split, service: Service | None = None) -> None:
@@ -42,8 +45,13 @@ def set_split(store: Store, split: Split, service: Service | None = None) -> Non
     RegistryError
         If a challenger is to take part and no version has that alias.
     ServiceError
-        If the service does not obey in time.
+        If the service is closed or does not obey in time.
+    WorkspaceError
+        If the store is locked, damaged or deleted.
     """
+    if service is not None:
+        _refuse_closed(service)
+    check_store(store.workspace)
     if split.mode != "off" and find(store, CHALLENGER) is None:
         raise RegistryError(
             f"No version of {MODEL_NAME} is {CHALLENGER}.",
@@ -97,9 +105,11 @@ def serve(
     with service:
         _obey(service, store, alias, lambda sentence: None)
         follower.start()
+        _following.add(service)
         try:
             yield service
         finally:
+            _following.discard(service)
             ended.set()
             follower.join()
 
@@ -110,8 +120,9 @@ def wait_for(service: Service, version: str) -> str:
     Raises
     ------
     ServiceError
-        If it does not in time.
+        If it is closed or does not in time.
     """
+    _refuse_closed(service)
     _wait(
         lambda: service.version == version,
         lambda: f"serves version {service.version or 'none'}, not {version}",
@@ -160,6 +171,15 @@ def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.D
             ) from error
         scorer.score("rehearsal", request_body(flights))
         return read_predictions(log)
+
+
+def _refuse_closed(service: Service) -> None:
+    if service not in _following:
+        raise ServiceError(
+            "This service is closed.",
+            "Only a service that `serve` has open follows the registry.",
+            "Run the cell that opens it again, and then this one.",
+        )
 
 
 def _wait(condition: Callable[[], bool], state: Callable[[], str]) -> None:

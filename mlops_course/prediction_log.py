@@ -134,7 +134,7 @@ def read_predictions(path: Path, request_ids: Iterable[str] | None = None) -> "p
     kept = _select(path, ", ".join([*head, "rows", "body", "probabilities"]), request_ids)
     kept = [one for one in kept if one["rows"]]
     if not kept:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=[*head[:1], "row", *head[1:], "probability", *FEATURES])
     rows = [one["rows"] for one in kept]
     parts = [read_columns(one["body"]) for one in kept]
     columns: dict[str, Any] = {name: np.repeat([one[name] for one in kept], rows) for name in head}

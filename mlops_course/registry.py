@@ -62,7 +62,13 @@ def train_candidate(
         The rows that the run is to name as its data set, if it is to lie about it.
     settings
         Those of `training.TrainingConfig`.
+
+    Raises
+    ------
+    WorkspaceError
+        If the store is locked, damaged or deleted.
     """
+    check_store(store.workspace)
     result = train(rows, TrainingConfig(**settings))
     connect(store.workspace)
     run_id, uri = log_training(

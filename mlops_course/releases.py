@@ -109,7 +109,8 @@ def judge_canary(
 
     Requests of one period are compared with each other, since the challenger's share grows and
     days differ. It aborts as soon as one figure is surely worse, and promotes once every figure
-    surely keeps its limit. Between the two it waits.
+    surely keeps its limit. Between the two it waits. A request that was sent again counts once,
+    as it went the first time: rows that repeat others tell nothing new.
 
     Parameters
     ----------
@@ -121,6 +122,8 @@ def judge_canary(
     planned
         The number of rows of the challenger at which to decide.
     """
+    requests = requests.drop_duplicates(["request_id", "role"])
+    log = log.drop_duplicates([*KEY, "role"])
     period = requests["period"] if "period" in requests else requests["at"].dt.date
     when = dict(zip(requests["request_id"], period, strict=True))
     log = log.assign(

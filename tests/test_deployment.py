@@ -139,6 +139,24 @@ def test_split_when_it_is_changed_in_the_registry_then_the_service_follows_and_t
     assert told[1] == "Requests are split: canary, 25% to the challenger."
 
 
+def test_split_when_the_service_is_closed_then_says_so_at_once(store):
+    with serve(store) as service:
+        pass
+    for late in (
+        lambda: set_split(store, Split(), service),
+        lambda: wait_until_served(service, "1"),
+    ):
+        with pytest.raises(ServiceError, match="closed"):
+            late()
+
+
+def test_split_when_the_store_is_locked_then_says_so(store):
+    with closing(sqlite3.connect(store.workspace.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorkspaceError, match="lock"):
+            set_split(store, Split())
+
+
 def test_serve_when_the_alias_points_at_nothing_then_says_what_to_do(store):
     with pytest.raises(RegistryError, match=r"is challenger.*Promote"), serve(store, "challenger"):
         pass

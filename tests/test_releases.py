@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from mlops_course.errors import DataError, ParameterError
+from mlops_course.prediction_log import PredictionLog, read_predictions, read_requests
 from mlops_course.releases import Limits, judge_canary, judge_shadow, plan
 from mlops_course.sequential import rows_needed
 
@@ -109,6 +110,24 @@ def test_canary_when_the_champion_stood_in_then_that_request_counts_for_neither(
     log = traffic.log(roles, traffic.wrong(ERROR_RATE))
     ruling = judge_canary(both, log, traffic.labels, Limits(), 2_000)
     assert failed(ruling) == ["failures"]
+
+
+def test_canary_when_requests_were_sent_again_then_the_copies_tell_nothing_new():
+    traffic = Traffic(4_000)
+    roles = traffic.roles()
+    requests, log = traffic.requests(roles), traffic.log(roles, traffic.wrong(ERROR_RATE))
+    twice = judge_canary(
+        pd.concat([requests, requests]), pd.concat([log, log]), traffic.labels, Limits(), 2_000
+    )
+    assert twice == judge_canary(requests, log, traffic.labels, Limits(), 2_000)
+
+
+def test_canary_when_the_log_is_empty_then_waits(tmp_path):
+    path = tmp_path / "predictions.db"
+    PredictionLog(path).close()
+    labels = Traffic(10).labels
+    ruling = judge_canary(read_requests(path), read_predictions(path), labels, Limits(), 2_000)
+    assert ruling.action == "wait"
 
 
 def test_canary_when_the_share_grows_as_the_days_get_worse_then_does_not_blame_the_challenger():
