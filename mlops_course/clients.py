@@ -45,10 +45,7 @@ def send(url: str, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[htt
         If nobody answers.
     """
     with _client(url) as client:
-        try:
-            return [_post(client, body, name) for body, name in _named(bodies, ids)]
-        except httpx.HTTPError as error:
-            raise _nobody(url, error) from error
+        return [_post(client, body, name) for body, name in _named(bodies, ids)]
 
 
 def send_at_once(url: str, bodies: Sequence[bytes], clients: int) -> list[httpx.Response]:
@@ -68,10 +65,7 @@ def fetch(url: str, path: str) -> httpx.Response:
         If nobody answers.
     """
     with _client(url) as client:
-        try:
-            return client.get(path)
-        except httpx.HTTPError as error:
-            raise _nobody(url, error) from error
+        return client.get(path)
 
 
 def insist(
@@ -114,13 +108,21 @@ def asking(url: str, bodies: Sequence[bytes], clients: int = 2) -> Iterator[list
         one.result()
 
 
-def _client(url: str) -> httpx.Client:
-    return httpx.Client(
-        base_url=url,
-        headers={"content-type": "application/json"},
-        timeout=REQUEST_SECONDS,
-        trust_env=False,
-    )
+@contextmanager
+def _client(url: str) -> Iterator[httpx.Client]:
+    """Hold a connection; an error that leaves the block says that nobody answers."""
+    headers = {"content-type": "application/json"}
+    with httpx.Client(
+        base_url=url, headers=headers, timeout=REQUEST_SECONDS, trust_env=False
+    ) as client:
+        try:
+            yield client
+        except httpx.HTTPError as error:
+            raise ServiceError(
+                f"Nobody answers at {url} ({type(error).__name__}).",
+                "A service must run there for the length of the call.",
+                "Run the cell again that starts the service, and those after it.",
+            ) from error
 
 
 def _named(bodies: Iterable[bytes], ids: Iterable[str]) -> Iterator[tuple[bytes, str]]:
@@ -141,14 +143,6 @@ def _told(client: httpx.Client, body: bytes) -> Answer:
         return Answer(time.monotonic(), 0, "")
     version = answer.json()["model_version"] if answer.status_code == httpx.codes.OK else ""
     return Answer(time.monotonic(), answer.status_code, version)
-
-
-def _nobody(url: str, error: httpx.HTTPError) -> ServiceError:
-    return ServiceError(
-        f"Nobody answers at {url} ({type(error).__name__}).",
-        "A service must run there for the length of the call.",
-        "Run the cell again that starts the service, and those after it.",
-    )
 
 
 def _insist(client: httpx.Client, body: bytes, name: str) -> httpx.Response:

@@ -99,7 +99,7 @@ def start(number: str) -> Lesson:
 def _prepare(paths: Mapping[str, Path], store: tracking.Store) -> None:
     """Make what lessons leave; in a new workspace, take what an earlier one like it has kept."""
     workspace, new = store.workspace, _is_new(store)
-    digests = {number: _digest(paths, number, workspace) for number in paths}
+    digests = _digests(paths, workspace)
     if new:
         any(snapshots.restore(workspace, *kept) for kept in reversed(digests.items()))
     for number, path in paths.items():
@@ -119,12 +119,15 @@ def _is_new(store: tracking.Store) -> bool:
     )
 
 
-def _digest(paths: Mapping[str, Path], last: str, workspace: Workspace) -> str:
-    """Return a word for all that goes into what the lessons up to ``last`` leave."""
-    sources = [source for number in paths if number <= last for source in _leaving(paths[number])]
-    sources += [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
-    told = repr([str(workspace.root), tracking.versions(), sources])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+def _digests(paths: Mapping[str, Path], workspace: Workspace) -> dict[str, str]:
+    """Return for each lesson a word for all that goes into what it and those before it leave."""
+    package = [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+    made_from = hashlib.sha256(repr([workspace.root, tracking.versions(), package]).encode())
+    digests = {}
+    for number, path in paths.items():
+        made_from.update(repr(list(_leaving(path))).encode())
+        digests[number] = made_from.hexdigest()[:16]
+    return digests
 
 
 def _told(prepared: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from mlops_course import deployment, promotions, registry, tracking
 from mlops_course.clients import asking, insist
-from mlops_course.deployment import rehearse, serve, set_split
+from mlops_course.deployment import get_split, rehearse, serve, set_split
 from mlops_course.deployment import wait_for as wait_until_served
 from mlops_course.errors import RegistryError, ServiceError, WorkspaceError
 from mlops_course.features import FEATURES
@@ -155,6 +155,27 @@ def test_split_when_the_store_is_locked_then_says_so(store):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(WorkspaceError, match="lock"):
             set_split(store, Split())
+
+
+def test_serve_when_the_store_rests_then_the_registry_is_not_asked_until_it_is_written(
+    store, monkeypatch
+):
+    asked = []
+
+    def note(store):
+        asked.append(time.monotonic())
+        return get_split(store)
+
+    monkeypatch.setattr(deployment, "get_split", note)
+    monkeypatch.setattr(deployment, "SETTLED_SECONDS", 0.3)
+    with serve(store) as service:
+        time.sleep(1.0)
+        count = len(asked)
+        time.sleep(1.0)
+        assert len(asked) == count
+        promote(store, "2")
+        assert wait_until_served(service, "2") == "2"
+        assert len(asked) > count
 
 
 def test_serve_when_the_alias_points_at_nothing_then_says_what_to_do(store):

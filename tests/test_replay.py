@@ -47,6 +47,7 @@ def test_send_when_requests_are_shared_then_the_log_has_what_was_answered(store,
     requests, predictions = read_requests(log), read_predictions(log)
     assert dict(zip(requests["request_id"], requests["version"], strict=True)) == answered
     assert len(predictions) == 110
+    assert set(read_requests(log, ["01-01.3"])["request_id"]) == {"01-01.3"}
     assert not replay.new_log(store, "log").exists()
 
 
