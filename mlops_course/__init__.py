@@ -1,7 +1,8 @@
 """A hands-on MLOps course: one real model, one real year of flights, the whole loop.
 
 Importing the package costs next to nothing; each room loads what it needs when it is
-first used.
+first used. The names here are those that a notebook's first cells use; everything else is in a room
+of its own: see README.md beside this file.
 """
 
 from importlib import import_module
@@ -10,11 +11,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PipelineSimulator": "simulator",
-    "RunConfig": "pipeline",
-    "run_pipeline": "pipeline",
-    "CourseError": "errors",
-    "open_workspace": "workspace",
+    "PipelineSimulator": "simulator.simulator",
+    "open_workspace": "core.workspace",
+    "start": "course.lessons",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -1,5 +1,5 @@
 """Run the command line: ``python -m mlops_course``."""
 
-from mlops_course.cli import main
+from mlops_course.cli.main import main
 
 raise SystemExit(main())

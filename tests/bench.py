@@ -23,17 +23,22 @@ import psutil
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from mlops_course import PipelineSimulator, pipeline, registry, tracking, traffic
-from mlops_course.events import StageFailed
-from mlops_course.features import FEATURES, encode, vocabulary_of
-from mlops_course.flights import FIRST_DAY, FIRST_HELD_OUT, draw, labelled, load_flights
-from mlops_course.observing import Metrics
-from mlops_course.peers import free_port, running
-from mlops_course.scenarios import RunConfig
-from mlops_course.scorer import Loaded, Scorer
-from mlops_course.serving import Service, request_body
-from mlops_course.training import TrainingConfig
-from mlops_course.workspace import HOME_VARIABLE, Workspace, open_workspace
+from mlops_course import PipelineSimulator
+from mlops_course.core.workspace import HOME_VARIABLE, Workspace, open_workspace
+from mlops_course.course.servers import free_port, running
+from mlops_course.data.features import FEATURES, encode, vocabulary_of
+from mlops_course.data.flights import FIRST_DAY, FIRST_HELD_OUT, bootstrap, labelled, load_flights
+from mlops_course.pipeline import loop
+from mlops_course.pipeline.events import StageFailed
+from mlops_course.pipeline.scenarios import RunConfig
+from mlops_course.registry import versions
+from mlops_course.serving import routing
+from mlops_course.serving.app import Loaded, Scorer
+from mlops_course.serving.contract import request_body
+from mlops_course.serving.metrics import Metrics
+from mlops_course.serving.service import Service
+from mlops_course.training import tracking
+from mlops_course.training.trainer import TrainingConfig
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from executor import NOTEBOOKS, clean_place, execute
@@ -150,7 +155,7 @@ def serving(workspace: Workspace) -> Iterator[Line]:
     rows = training_rows(workspace)
     singles = [request_body(rows.iloc[[row]]) for row in range(BODIES)]
     batch = [request_body(rows.iloc[:BATCH])]
-    uri = f"models:/{registry.MODEL_NAME}@{traffic.CHAMPION}"
+    uri = f"models:/{versions.MODEL_NAME}@{routing.CHAMPION}"
     model = champion_of(workspace)
     bare, bare_batch = bare_calls(model, rows)
     # MLflow's server takes what the model takes: the encoded matrix.
@@ -205,7 +210,7 @@ def loaded(url: str, bodies: Sequence[bytes]) -> tuple[float, float]:
 
 def champion_of(workspace: Workspace) -> Loaded:
     """Load the champion into this process."""
-    champion = registry.find(tracking.connect(workspace))
+    champion = versions.find(tracking.connect(workspace))
     assert champion is not None, "the loops above registered and promoted one"
     scorer = Scorer(Metrics())
     scorer.load(champion.path, champion.version)
@@ -271,7 +276,7 @@ def lesson() -> Iterator[Line]:
 def run_loop(workspace: Workspace, service: Service, scenario: str) -> float:
     """Run the loop and return the seconds; a failed stage ends the benchmark."""
     begun = time.perf_counter()
-    for event in pipeline.run_pipeline(RunConfig(scenario, weeks=WEEKS), workspace, service):
+    for event in loop.run_pipeline(RunConfig(scenario, weeks=WEEKS), workspace, service):
         if isinstance(event, StageFailed):
             raise SystemExit(f"The {event.stage} stage failed: {event.message}")
     return time.perf_counter() - begun
@@ -280,7 +285,7 @@ def run_loop(workspace: Workspace, service: Service, scenario: str) -> float:
 def training_rows(workspace: Workspace) -> pd.DataFrame:
     """Return the rows of a run's first training: January to mid-March, as seed 0 draws them."""
     last = FIRST_HELD_OUT - timedelta(days=1)
-    return labelled(draw(load_flights(workspace, FIRST_DAY, last), 0))
+    return labelled(bootstrap(load_flights(workspace, FIRST_DAY, last), 0))
 
 
 def encoded(rows: pd.DataFrame) -> np.ndarray:

@@ -89,9 +89,9 @@ def begun_notebook_runs(request: pytest.FixtureRequest, no_process_left_behind) 
 @pytest.fixture(scope="session")
 def shared_workspace(tmp_path_factory: pytest.TempPathFactory):
     """One workspace for tests that only read: flights cached, an empty store made."""
-    from mlops_course import tracking
-    from mlops_course.flights import load_flights
-    from mlops_course.workspace import open_workspace
+    from mlops_course.core.workspace import open_workspace
+    from mlops_course.data.flights import load_flights
+    from mlops_course.training import tracking
 
     workspace = open_workspace(tmp_path_factory.mktemp("shared") / "workspace")
     tracking.connect(workspace)
@@ -108,7 +108,7 @@ def template_cache(shared_workspace) -> Path:
 @pytest.fixture
 def workspace(tmp_path: Path, template_cache: Path):
     """Return a fresh workspace for one test, its cache filled."""
-    from mlops_course.workspace import open_workspace
+    from mlops_course.core.workspace import open_workspace
 
     fresh = open_workspace(tmp_path / "workspace")
     shutil.copytree(template_cache, fresh.cache, dirs_exist_ok=True)
@@ -118,7 +118,7 @@ def workspace(tmp_path: Path, template_cache: Path):
 @pytest.fixture(scope="session")
 def service():
     """Return a started scoring service, one for all tests; a killed one starts anew."""
-    from mlops_course.serving import Service
+    from mlops_course.serving.service import Service
 
     with Service() as running:
         yield running
@@ -129,7 +129,7 @@ def other() -> tuple[list[str], str]:
     """Return the command of a server that is not ours, and where it will listen."""
     from echo import ECHO, PARENT
 
-    from mlops_course.peers import free_port
+    from mlops_course.course.servers import free_port
 
     port = free_port()
     return [sys.executable, "-c", PARENT, ECHO, str(port)], f"http://127.0.0.1:{port}"

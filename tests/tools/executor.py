@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from mlops_course.workspace import HOME_VARIABLE, open_workspace
+from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
 from solving import solved

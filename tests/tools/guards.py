@@ -10,9 +10,9 @@ from itertools import pairwise
 from nbformat import NotebookNode
 from stored import unpacked
 
-MOST_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.9
-FEWEST_WORDS, MOST_WORDS = 900, 1800
-FEWEST_CELLS, MOST_CELLS = 12, 25
+MAX_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.9
+MIN_WORDS, MAX_WORDS = 900, 1800
+MIN_CELLS, MAX_CELLS = 12, 25
 
 Guard = Callable[[NotebookNode], Iterator[str]]
 
@@ -108,8 +108,8 @@ def cells_are_short(notebook: NotebookNode) -> Iterator[str]:
     """Hold that no cell is longer than 15 lines, and nine in ten not than 8."""
     lengths = [len(_lines(cell)) for cell in code_cells(notebook)]
     for number, length in enumerate(lengths, start=1):
-        if length > MOST_LINES:
-            yield f"code cell {number} has {length} lines; {MOST_LINES} is the limit"
+        if length > MAX_LINES:
+            yield f"code cell {number} has {length} lines; {MAX_LINES} is the limit"
     short = sum(length <= USUAL_LINES for length in lengths)
     if short < USUAL_SHARE * len(lengths):
         yield f"only {short} of {len(lengths)} code cells have at most {USUAL_LINES} lines"
@@ -118,10 +118,10 @@ def cells_are_short(notebook: NotebookNode) -> Iterator[str]:
 def length_is_a_lesson(notebook: NotebookNode) -> Iterator[str]:
     """Hold that a lesson has 900 to 1800 words and 12 to 25 code cells."""
     words, cells = count_words(notebook), len(code_cells(notebook))
-    if not FEWEST_WORDS <= words <= MOST_WORDS:
-        yield f"it has {words} words; {FEWEST_WORDS} to {MOST_WORDS} make a lesson"
-    if not FEWEST_CELLS <= cells <= MOST_CELLS:
-        yield f"it has {cells} code cells; {FEWEST_CELLS} to {MOST_CELLS} make a lesson"
+    if not MIN_WORDS <= words <= MAX_WORDS:
+        yield f"it has {words} words; {MIN_WORDS} to {MAX_WORDS} make a lesson"
+    if not MIN_CELLS <= cells <= MAX_CELLS:
+        yield f"it has {cells} code cells; {MIN_CELLS} to {MAX_CELLS} make a lesson"
 
 
 def text_comes_first(notebook: NotebookNode) -> Iterator[str]:

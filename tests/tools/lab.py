@@ -15,7 +15,7 @@ import httpx
 from executor import FIXED
 from processes import end_family
 
-from mlops_course.workspace import HOME_VARIABLE, open_workspace
+from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 
 START_SECONDS = 90
 QUIET = {"fetchNews": "false", "checkForUpdates": False}

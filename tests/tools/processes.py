@@ -6,13 +6,15 @@ from contextlib import suppress
 
 import psutil
 
+from mlops_course.serving.service import WORKER
+
 
 def scorers(variable: str, value: str) -> list[int]:
     """Return the ids of scoring services that have this environment variable's value."""
     found = []
     for process in psutil.process_iter():
         try:
-            if "mlops_course.scorer" not in process.cmdline():
+            if WORKER not in process.cmdline():
                 continue
             if process.environ().get(variable) == value:
                 found.append(process.pid)

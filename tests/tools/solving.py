@@ -5,7 +5,7 @@ from copy import deepcopy
 
 from nbformat import NotebookNode
 
-from mlops_course.exercises import find
+from mlops_course.course.exercises import find
 
 CHECK = re.compile(r'check\("(\d\d\.\d)", answer\)')
 

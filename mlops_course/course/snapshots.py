@@ -1,0 +1,61 @@
+"""Snapshots of a workspace: what took long to make in one need not be made again in the next.
+
+They lie in the cache, one a name. A snapshot fits the folder that it was taken of, since MLflow's
+store names its files by their full paths.
+"""
+
+import shutil
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlops_course.core.files import back_up
+from mlops_course.core.workspace import Workspace
+
+
+def take(workspace: Workspace, name: str, digest: str) -> None:
+    """Keep a workspace's state under a name, in the place of an older one of that name.
+
+    Parameters
+    ----------
+    digest
+        A word for all that the state was made from; `restore` asks for it.
+    """
+    kept = _place(workspace, name, digest)
+    shutil.rmtree(kept.parent, ignore_errors=True)
+    kept.parent.mkdir(parents=True)
+    with TemporaryDirectory(dir=kept.parent) as folder:
+        draft = Path(folder) / "draft"
+        apart = {workspace.database.name, workspace.cache.name}
+        shutil.copytree(
+            workspace.root,
+            draft,
+            ignore=lambda place, names: apart if Path(place) == workspace.root else (),
+        )
+        back_up(workspace.database, draft / workspace.database.name)
+        draft.rename(kept)
+
+
+def restore(workspace: Workspace, name: str, digest: str) -> bool:
+    """Bring a new workspace to a kept state; return whether there was one made from the same.
+
+    The store comes last, so that a workspace restored in part still looks new.
+    """
+    kept = _place(workspace, name, digest)
+    if not kept.exists():
+        return False
+    with suppress(OSError, sqlite3.Error):
+        shutil.copytree(
+            kept,
+            workspace.root,
+            ignore=shutil.ignore_patterns(workspace.database.name),
+            dirs_exist_ok=True,
+        )
+        back_up(kept / workspace.database.name, workspace.database)
+        return True
+    return False
+
+
+def _place(workspace: Workspace, name: str, digest: str) -> Path:
+    return workspace.cache / "snapshots" / name / digest

@@ -1,0 +1,169 @@
+"""What production receives and when: flights as a feed delivers them, labels that come later.
+
+A `Stream` turns real flights into weeks of production. Incidents strike on a calendar and may
+grow day by day; a flight's label arrives some time after it has landed, and never if it was
+diverted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.data.flights import bootstrap
+from mlops_course.data.incidents import Incident
+
+WEEK = timedelta(weeks=1)
+LABEL_HOURS = 24.0
+CRUISE_MILES_PER_HOUR = 480.0
+GROUND_HOURS = 0.7
+
+
+@dataclass(frozen=True)
+class Strike:
+    """An incident on the calendar.
+
+    Attributes
+    ----------
+    incident
+        What strikes.
+    first, last
+        Its first and its last day; None for one that stays.
+    severity
+        The share of flights that it hits once it is fully there, from 0 to 1.
+    onset_days
+        Days over which that share grows evenly; 0 for one that is there at once.
+
+    >>> from mlops_course.data.incidents import INCIDENTS
+    >>> slow = Strike(INCIDENTS["clock"], date(2013, 9, 2), onset_days=3)
+    >>> [slow.share_on(date(2013, 9, day)) for day in (1, 2, 3, 4, 5)]
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+
+    incident: Incident
+    first: date
+    last: date | None = None
+    severity: float = 1.0
+    onset_days: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a strike that cannot be."""
+        ends = self.last is None or self.last >= self.first
+        if not ends or not 0 < self.severity <= 1 or self.onset_days < 0:
+            raise ParameterError(
+                f"{self.incident.title} cannot strike like this: {self.first} to {self.last}, "
+                f"severity {self.severity}, onset {self.onset_days} days.",
+                "It ends after it began, severity is above 0 and at most 1, onset is 0 or more.",
+                "Write for instance Strike(incident, date(2013, 9, 23), severity=0.5).",
+            )
+
+    def share_on(self, day: date) -> float:
+        """Return the share of the day's flights that it hits."""
+        if day < self.first or (self.last is not None and day > self.last):
+            return 0.0
+        grown = ((day - self.first).days + 1) / (self.onset_days + 1)
+        return self.severity * min(grown, 1.0)
+
+
+@dataclass(frozen=True)
+class Week:
+    """Seven days of flights from a Monday, as they were received.
+
+    Attributes
+    ----------
+    number
+        Counts from 1, the first week of the stream.
+    flights
+        What `flights.load_flights` returns, changed by whatever struck, and ``label_at``: when
+        the flight's label arrives, NaT for never.
+    struck
+        Whether an incident hit any of it: the truth, which no monitor sees.
+    """
+
+    number: int
+    monday: date
+    flights: pd.DataFrame
+    struck: bool
+
+    def seen_at(self, moment: date) -> pd.DataFrame:
+        """Return the flights as they look at the beginning of a day.
+
+        Labels that have not arrived by then are missing.
+        """
+        arrived = self.flights["label_at"] < pd.Timestamp(moment)
+        seen = self.flights.drop(columns="label_at")
+        late, delay = (seen[name].where(arrived) for name in ("late", "arr_delay"))
+        return seen.assign(late=late, arr_delay=delay)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Weeks of production, made from real flights.
+
+    Attributes
+    ----------
+    flights
+        What `flights.load_flights` returns for the whole period.
+    first
+        The Monday on which production starts.
+    strikes
+        The incidents on the calendar; where two overlap they apply in this order.
+    seed
+        Draws each week's rows anew by bootstrap; None takes the flights as they were.
+    label_hours
+        How long after landing a label arrives.
+    """
+
+    flights: pd.DataFrame = field(repr=False)
+    first: date
+    strikes: Sequence[Strike] = ()
+    seed: int | None = None
+    label_hours: float = LABEL_HOURS
+
+    def weeks(self, count: int) -> Iterator[Week]:
+        """Yield the first ``count`` weeks, in order."""
+        for number in range(1, count + 1):
+            yield self.week(number)
+
+    def week(self, number: int) -> Week:
+        """Return one week, counted from 1; the same for the same stream."""
+        monday = self.first + (number - 1) * WEEK
+        begin = pd.Timestamp(monday)
+        end = pd.Timestamp(monday + WEEK)
+        dates = self.flights["date"]
+        rows = self.flights[(dates >= begin) & (dates < end)]
+        if self.seed is not None:
+            rows = bootstrap(rows, self.seed, stream=number).sort_index()
+        generator = np.random.default_rng((self.seed or 0, number))
+        struck = False
+        for strike in self.strikes:
+            hit = _hit(strike, rows, generator)
+            struck = struck or bool(hit.any())
+            rows = _changed(strike.incident, rows, hit)
+        return Week(number, monday, rows.assign(label_at=self._label_times(rows)), struck)
+
+    def _label_times(self, rows: pd.DataFrame) -> pd.Series:
+        """Return when each label arrives: the data has no landing times, so speed is assumed."""
+        under_way = rows["distance"] / CRUISE_MILES_PER_HOUR + GROUND_HOURS
+        hours = rows["hour"] + rows["dep_delay"].fillna(0) / 60 + under_way + self.label_hours
+        times = rows["date"] + pd.to_timedelta(hours, unit="h")
+        return times.where(rows["late"].notna())
+
+
+def _hit(strike: Strike, rows: pd.DataFrame, generator: np.random.Generator) -> np.ndarray:
+    """Return which rows a strike hits, boolean, shape (rows,)."""
+    shares = {day: strike.share_on(day.date()) for day in rows["date"].unique()}
+    chance = rows["date"].map(shares).to_numpy(dtype="float64")
+    return generator.random(len(rows)) < chance
+
+
+def _changed(incident: Incident, rows: pd.DataFrame, hit: np.ndarray) -> pd.DataFrame:
+    """Return the rows with the incident applied to those that are hit, in the same order."""
+    if hit.all():
+        return incident.apply(rows)
+    order = np.concatenate([np.flatnonzero(~hit), np.flatnonzero(hit)])
+    parts = [rows[~hit], incident.apply(rows[hit])]
+    return pd.concat(parts).iloc[np.argsort(order)]

@@ -1,0 +1,83 @@
+"""Alert rules: what a window must show for somebody to be woken."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.monitoring.performance import Quality
+from mlops_course.stats.intervals import CONFIDENCE
+
+ACCURACY_RULE = "accuracy below threshold"
+UNANSWERED_RULE = "flights unanswered"
+MAX_UNANSWERED_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert rule that fired: its name, the value seen, the threshold it crossed, a sentence."""
+
+    rule: str
+    value: float
+    threshold: float
+    message: str
+
+
+@dataclass(frozen=True)
+class AccuracyRule:
+    """Alert when a window's accuracy lies below ``threshold`` beyond chance."""
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is no accuracy."""
+        number = isinstance(self.threshold, int | float)
+        if not number or not 0.5 <= self.threshold <= 0.999:
+            raise ParameterError(
+                f"The alert threshold is {self.threshold!r}.",
+                "It is an accuracy between 0.5 and 0.999.",
+                "The course uses 0.90.",
+            )
+
+    def check(self, quality: Quality, window: str) -> Alert | None:
+        """Return an alert if even the upper bound of the accuracy is below the threshold."""
+        if not quality.upper < self.threshold:
+            return None
+        message = (
+            f"Accuracy {quality.accuracy:.3f} in {window}: at most {quality.upper:.3f} with "
+            f"{CONFIDENCE:.0%} confidence, below {self.threshold:.2f}."
+        )
+        return Alert(ACCURACY_RULE, quality.accuracy, self.threshold, message)
+
+
+@dataclass(frozen=True)
+class UnansweredRule:
+    """Alert when more than a share of the flights that were to be scored has no answer.
+
+    It needs no labels, and it is the only rule that sees a window about which nothing is known.
+    """
+
+    max_share: float = MAX_UNANSWERED_SHARE
+
+    def check(self, quality: Quality, window: str) -> Alert | None:
+        """Return an alert if too many flights were left unanswered."""
+        share = quality.unanswered / quality.rows if quality.rows else 1.0
+        if share <= self.max_share:
+            return None
+        message = (
+            f"{quality.unanswered:,} of {quality.rows:,} flights in {window} have no answer "
+            f"({share:.1%}); at most {self.max_share:.0%} may have none."
+        )
+        return Alert(UNANSWERED_RULE, share, self.max_share, message)
+
+
+def check_all(
+    rules: Sequence[AccuracyRule | UnansweredRule], quality: Quality, window: str
+) -> list[Alert]:
+    """Return what fired, in the order of the rules.
+
+    Parameters
+    ----------
+    window
+        Which window it is, as the messages are to say it: ``the week of 2013-09-02``.
+    """
+    return [alert for rule in rules if (alert := rule.check(quality, window))]

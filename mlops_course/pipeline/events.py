@@ -1,0 +1,191 @@
+"""What a pipeline run says about itself: one small record per thing that happened.
+
+The pipeline yields these in order; the simulator, the command line and the tests
+read nothing else. No logic lives here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run began; everything that was asked for, and the MLflow run that records it."""
+
+    scenario: str
+    title: str
+    seed: int
+    threshold: float
+    weeks: int
+    retrain: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage began. Cycle 1 builds the first model, each retraining adds a cycle."""
+
+    stage: str
+    cycle: int
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A stage ended well: seconds taken, one headline, and the figures behind it."""
+
+    stage: str
+    cycle: int
+    seconds: float
+    headline: str
+    metrics: Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class StageFailed:
+    """A stage could not go on; the message says what to do. It is a run's last event."""
+
+    stage: str
+    cycle: int
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
+class WeekScored:
+    """One week of production, after its labels arrived.
+
+    A figure that nobody can know, since no flight was answered or labelled, is NaN.
+
+    Attributes
+    ----------
+    week
+        The week's Monday, ``YYYY-MM-DD``.
+    number
+        1 for the first week of production.
+    rows, answered, labelled
+        Flights to score, those the service answered, and those of the answered ones whose arrival
+        is known.
+    accuracy, upper
+        Share of labelled flights called right, and its one-sided upper 95% bound.
+    baseline_accuracy
+        The same for the rule ``dep_delay > 15``.
+    predicted_late, observed_late
+        Share of flights called late, and share that were.
+    confidence
+        Mean confidence of the model in its calls: what it believes its accuracy to be.
+    latency_ms, errors
+        Median milliseconds a request took, and requests that were refused or failed.
+    drift
+        Feature name to drift score, of the flights that were answered; 1 is the edge of what
+        training weeks do to each other. Empty if none was answered.
+    drifted
+        Features whose score is above 1, most drifted first.
+    findings
+        Sentences of the data checks that this week's feed failed.
+    incident
+        Whether the scenario's incident was active (the ground truth, unknown to the model).
+    alert
+        Whether any alert rule fired.
+    former_accuracy
+        What the model replaced by the last retraining would have scored; None before one.
+    """
+
+    week: str
+    number: int
+    rows: int
+    answered: int
+    labelled: int
+    accuracy: float
+    upper: float
+    model_version: str
+    baseline_accuracy: float
+    predicted_late: float
+    observed_late: float
+    confidence: float
+    latency_ms: float
+    errors: int
+    drift: Mapping[str, float]
+    drifted: tuple[str, ...]
+    findings: tuple[str, ...]
+    incident: bool
+    alert: bool
+    former_accuracy: float | None = None
+
+    @property
+    def unanswered(self) -> int:
+        """Flights of the week that have no answer."""
+        return self.rows - self.answered
+
+
+@dataclass(frozen=True)
+class AlertRaised:
+    """A rule fired on a week: the value seen and the threshold it crossed."""
+
+    week: str
+    rule: str
+    value: float
+    threshold: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Notified:
+    """The message that would go to the team; it is shown, never sent."""
+
+    week: str
+    channel: str
+    payload: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A candidate was trained on the weeks named and waits for later rows to be judged on."""
+
+    week: str
+    weeks: tuple[str, ...]
+    rows: int
+    run_id: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A retraining led to nothing, and why; the champion stays."""
+
+    week: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """A version became champion. ``from_version`` is empty for the first."""
+
+    week: str
+    from_version: str
+    to_version: str
+    reason: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run reached its end."""
+
+    seconds: float
+
+
+Event = (
+    RunStarted
+    | StageStarted
+    | StageFinished
+    | StageFailed
+    | WeekScored
+    | AlertRaised
+    | Notified
+    | Retrained
+    | Rejected
+    | Promoted
+    | RunFinished
+)

@@ -1,0 +1,393 @@
+"""The loop: data, validation, training, gate, registry, deployment, monitored weeks, and back.
+
+The only room that knows the order of stages. `run_pipeline` is a generator of typed events
+(see `events`); each step does real work, so a caller may stop, step or watch.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from math import isnan
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
+from mlops_course.core.verdicts import Verdict
+from mlops_course.core.workspace import Workspace, open_workspace
+from mlops_course.data.flights import FIRST_HELD_OUT
+from mlops_course.data.quality import validate_flights
+from mlops_course.data.stream import Week
+from mlops_course.monitoring import drift, notifier
+from mlops_course.monitoring.performance import join, measure
+from mlops_course.monitoring.rules import (
+    ACCURACY_RULE,
+    AccuracyRule,
+    Alert,
+    UnansweredRule,
+    check_all,
+)
+from mlops_course.pipeline import stages
+from mlops_course.pipeline.events import (
+    STAGES,
+    AlertRaised,
+    Event,
+    Notified,
+    Promoted,
+    Rejected,
+    Retrained,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    WeekScored,
+)
+from mlops_course.pipeline.policies import POLICIES, Observation, Retrain
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.serving import replay
+from mlops_course.serving.prediction_log import KEY, read_predictions
+from mlops_course.serving.service import Service, milliseconds
+from mlops_course.training import tracking
+from mlops_course.training.evaluation import right_calls
+
+MIN_TRAINING_ROWS = 50_000
+MIN_WEEK_ROWS = 4_000
+REQUEST_ROWS = 1_000
+LABEL_WAIT = timedelta(days=10)  # from the week's Monday to the day on which it is looked at
+
+T = TypeVar("T")
+Steps = Generator[Event, None, T]
+
+
+def run_pipeline(
+    config: RunConfig | None = None,
+    workspace: Workspace | str | Path | None = None,
+    service: Service | None = None,
+) -> Generator[Event, None, None]:
+    """Run the loop and yield what happens, event by event.
+
+    Parameters
+    ----------
+    config
+        What to run; by default eight weeks of good data.
+    workspace
+        Where results go, or its folder; by default `open_workspace()`.
+    service
+        A scoring service to use and keep; without one, the run starts its own and stops it.
+
+    Raises
+    ------
+    CourseError
+        Before the first event, if the store cannot be used. Later trouble is the event
+        `StageFailed`, which is then the last one.
+    """
+    config = config if config is not None else RunConfig()
+    if not isinstance(config, RunConfig):
+        raise ParameterError(
+            f"The configuration is {config!r}.",
+            "run_pipeline takes a RunConfig.",
+            "Write run_pipeline(RunConfig(scenario='good')).",
+        )
+    if not isinstance(workspace, Workspace):
+        workspace = open_workspace(workspace)
+    store = tracking.connect(workspace)
+    if service is not None:
+        yield from _Run(config, store, service).events()
+        return
+    with closing(Service()) as own:
+        yield from _Run(config, store, own).events()
+
+
+@dataclass
+class _Run:
+    """One run's state, from the first stage to the last week.
+
+    Attributes
+    ----------
+    stage, stage_started
+        The stage that is under way, and since when.
+    champion, former, challenger
+        The candidate that serves, the one it replaced, and one that waits to be judged.
+    history
+        What the policy may know of the weeks so far.
+    firing
+        The alert rules that fired on the latest week.
+    """
+
+    config: RunConfig
+    store: tracking.Store
+    service: Service
+    run_id: str = ""
+    cycle: int = 1
+    stage: str = STAGES[0]
+    stage_started: float = 0.0
+    origin: tracking.Provenance = field(default_factory=tracking.provenance)
+    loaded: stages.Loaded | None = None
+    champion: stages.Candidate | None = None
+    former: stages.Candidate | None = None
+    challenger: stages.Candidate | None = None
+    history: list[Observation] = field(default_factory=list)
+    firing: frozenset[str] = frozenset()
+
+    def events(self) -> Iterator[Event]:
+        """Yield the whole run, and close its MLflow run however it ends."""
+        begun = time.perf_counter()
+        scenario = SCENARIOS[self.config.scenario]
+        params = {**asdict(self.config), "weeks": self.config.planned_weeks}
+        try:
+            self.run_id = tracking.start_run(self.store, scenario.name, self.origin, params)
+        except (OSError, *tracking.STORE_ERRORS) as error:
+            raise tracking.explain(error) from error
+        warm_up = threading.Thread(target=self._warm_up)
+        warm_up.start()
+        status = "KILLED"
+        try:
+            yield RunStarted(**params, title=scenario.title, run_id=self.run_id)
+            try:
+                yield from self._first_model()
+                yield from self._production()
+                status = "FINISHED"
+                yield RunFinished(time.perf_counter() - begun)
+            except (CourseError, OSError, *tracking.STORE_ERRORS) as error:
+                status = "FAILED"
+                seconds = time.perf_counter() - self.stage_started
+                message = str(tracking.explain(error))
+                yield StageFailed(self.stage, self.cycle, seconds, message)
+        finally:
+            warm_up.join()
+            with suppress(*tracking.STORE_ERRORS):
+                tracking.end_run(self.store, self.run_id, status)
+
+    def _warm_up(self) -> None:
+        with suppress(ServiceError):
+            self.service.start()
+
+    def _stage(self, stage: str, work: Callable[[], stages.Done[T]]) -> Steps[T]:
+        """Yield a stage's start and end around ``work``, and return what it made."""
+        self.stage = stage
+        self.stage_started = time.perf_counter()
+        yield StageStarted(stage, self.cycle)
+        self.stage_started = time.perf_counter()
+        done = work()
+        seconds = time.perf_counter() - self.stage_started
+        yield StageFinished(stage, self.cycle, seconds, done.headline, done.figures)
+        return done.made
+
+    def _first_model(self) -> Steps[None]:
+        self.loaded = yield from self._stage("data", lambda: stages.load(self.store, self.config))
+        rows = self.loaded.rows
+        held_out = self.loaded.held_out
+        verdict = yield from self._stage(
+            "validate", lambda: stages.validate(rows, MIN_TRAINING_ROWS)
+        )
+        _require(verdict, "Training data that fails its checks is not used.")
+        candidate = yield from self._stage("train", lambda: self._fit(rows, held_out))
+        verdict = yield from self._stage(
+            "gate", lambda: stages.judge(self.store, candidate, held_out)
+        )
+        _require(verdict, "A model must beat the one-line rule before it may serve.")
+        yield from self._release(candidate, verdict, held_out, FIRST_HELD_OUT.isoformat())
+
+    def _fit(
+        self, rows: pd.DataFrame, held_out: pd.DataFrame | None = None
+    ) -> stages.Done[stages.Candidate]:
+        name = f"{self.config.scenario} training {self.cycle}"
+        return stages.fit(
+            self.store,
+            self.origin,
+            rows,
+            held_out,
+            name=name,
+            seed=self.config.seed,
+            parent=self.run_id,
+        )
+
+    def _release(
+        self, candidate: stages.Candidate, verdict: Verdict, probe: pd.DataFrame, week: str
+    ) -> Steps[None]:
+        """Promote a candidate; the service follows."""
+        reason = [check.seen for check in verdict.checks if check.name.startswith("better")][-1]
+        entry = yield from self._stage(
+            "register", lambda: stages.register(self.store, candidate, reason)
+        )
+        self.former = self.champion
+        self.champion = candidate
+        yield Promoted(week, entry.before, entry.after, reason, candidate.run_id)
+        yield from self._stage(
+            "deploy", lambda: stages.deploy(self.store, self.service, candidate, probe)
+        )
+
+    def _production(self) -> Steps[None]:
+        """Score week after week, and close the loop where the policy says so."""
+        assert self.loaded is not None
+        self.stage = "monitor"
+        self.stage_started = time.perf_counter()
+        yield StageStarted("monitor", self.cycle)
+        spent = 0.0
+        scored = []
+        self.service.begin_log(self.store.workspace.run_log)
+        for week in self.loaded.stream.weeks(self.config.planned_weeks):
+            self.stage = "monitor"
+            self.stage_started = time.perf_counter()
+            event, alerts, window = self._score(week)
+            scored.append(event)
+            spent += time.perf_counter() - self.stage_started
+            yield event
+            yield from self._tell(event, alerts)
+            yield from self._react(week, event, window)
+        alerted = sum(event.alert for event in scored)
+        headline = f"{_counted(alerted, 'alert')} in {_counted(len(scored), 'week')}"
+        yield StageFinished("monitor", 1, spent, headline, _summary(scored))
+
+    def _score(self, week: Week) -> tuple[WeekScored, list[Alert], pd.DataFrame]:
+        """Send a week through the service, join its log with the labels, and record the figures.
+
+        Returns
+        -------
+        The event, the alerts, and the week's flights as they look once labels are in, with the
+        champion's ``probability``.
+        """
+        seen = replay.numbered(week.seen_at(week.monday + LABEL_WAIT), REQUEST_ROWS)
+        bodies = replay.bodies_of(seen)
+        answers = self.service.send(bodies.values(), ids=bodies)
+        log = read_predictions(self.store.workspace.run_log, bodies)
+        joined = join(log, seen.set_index(KEY)["late"])
+        quality = measure(joined)
+        answered = joined[joined["probability"].notna()]
+        moved = drift.drift_scores(self._reference, answered) if len(answered) else {}
+        rules = (UnansweredRule(), AccuracyRule(self.config.threshold))
+        alerts = check_all(rules, quality, f"the week of {week.monday}")
+        seen = seen.assign(probability=joined["probability"].to_numpy())
+        event = WeekScored(
+            week=week.monday.isoformat(),
+            number=week.number,
+            **asdict(quality),
+            model_version=answered["version"].iloc[-1] if len(answered) else self.service.version,
+            latency_ms=float(np.median(milliseconds(answers))),
+            errors=sum(not answer.is_success for answer in answers),
+            drift=moved,
+            drifted=drift.drifted(moved),
+            findings=validate_flights(seen, min_rows=MIN_WEEK_ROWS).failures,
+            incident=week.struck,
+            alert=bool(alerts),
+            former_accuracy=self._former_accuracy(seen),
+        )
+        self._log(event, asdict(quality))
+        return event, alerts, seen
+
+    @property
+    def _reference(self) -> drift.Reference:
+        assert self.loaded is not None
+        return self.loaded.reference
+
+    def _log(self, event: WeekScored, quality: dict[str, float]) -> None:
+        """Write the week's figures into the run, those that are known."""
+        metrics = {f"drift.{name}": score for name, score in event.drift.items()}
+        metrics |= {**quality, "unanswered": event.unanswered, "alert": event.alert}
+        known = {name: value for name, value in metrics.items() if not isnan(value)}
+        tracking.log_metrics(self.store, self.run_id, known, event.number)
+
+    def _former_accuracy(self, flights: pd.DataFrame) -> float | None:
+        if self.former is None:
+            return None
+        probability = self.former.result.model.probability(flights)
+        return float(np.nanmean(right_calls(probability, flights["late"].to_numpy())))
+
+    def _tell(self, event: WeekScored, alerts: Sequence[Alert]) -> Steps[None]:
+        """Yield the week's alerts, and a message to the team for each that is new."""
+        for alert in alerts:
+            yield AlertRaised(event.week, **asdict(alert))
+            if alert.rule not in self.firing:
+                message = notifier.payload(
+                    alert, event.model_version, event.drifted, event.findings
+                )
+                yield Notified(event.week, notifier.CHANNEL, message)
+        self.firing = frozenset(alert.rule for alert in alerts)
+
+    def _react(self, week: Week, event: WeekScored, seen: pd.DataFrame) -> Steps[None]:
+        """Judge the candidate that waits, or ask the policy for one."""
+        alerted = ACCURACY_RULE in self.firing
+        self.history.append(Observation(week.number, alerted))
+        if self.challenger is not None:
+            if event.labelled:
+                yield from self._decide(event, seen, alerted)
+            return
+        decision = POLICIES[self.config.retrain].decide(self.history)
+        if isinstance(decision, Retrain):
+            yield from self._retrain(week, decision.weeks)
+
+    def _acted(self) -> None:
+        self.history[-1] = replace(self.history[-1], acted=True)
+
+    def _retrain(self, week: Week, numbers: Sequence[int]) -> Steps[None]:
+        """Train a candidate on some weeks of production; it waits for later rows."""
+        assert self.loaded is not None
+        self.cycle += 1
+        self._acted()
+        chosen = [self.loaded.stream.week(number) for number in numbers]
+        used = tuple(one.monday.isoformat() for one in chosen)
+        known = [one.seen_at(week.monday + LABEL_WAIT) for one in chosen]
+        rows = yield from self._stage("data", lambda: stages.gather(known, used))
+        verdict = yield from self._stage(
+            "validate", lambda: stages.validate(rows, len(numbers) * MIN_WEEK_ROWS)
+        )
+        today = week.monday.isoformat()
+        if not verdict.passed:
+            yield Rejected(today, f"Not retrained: {verdict.failures[0]}")
+            return
+        candidate = yield from self._stage("train", lambda: self._fit(rows))
+        self.challenger = candidate
+        result = candidate.result
+        yield Retrained(today, used, result.rows, candidate.run_id, result.seconds)
+
+    def _decide(self, event: WeekScored, seen: pd.DataFrame, alerted: bool) -> Steps[None]:
+        """Let the gate compare candidate and champion on the first week new to both."""
+        candidate = self.challenger
+        self.challenger = None
+        assert candidate is not None
+        self._acted()
+        if not alerted:
+            yield Rejected(event.week, "The alert ended by itself before the candidate was judged.")
+            return
+        flights = seen[seen["late"].notna()]
+        against = f"version {event.model_version}"
+        verdict = yield from self._stage(
+            "gate",
+            lambda: stages.judge(
+                self.store, candidate, flights, flights["probability"].to_numpy(), against
+            ),
+        )
+        if verdict.passed:
+            yield from self._release(candidate, verdict, flights, event.week)
+        else:
+            yield Rejected(event.week, verdict.failures[0])
+
+
+def _summary(scored: Sequence[WeekScored]) -> stages.Figures:
+    """Return the figures of production as a whole."""
+    known = [event.accuracy for event in scored if not isnan(event.accuracy)]
+    return {
+        "weeks": len(scored),
+        "weeks with alert": sum(event.alert for event in scored),
+        "mean accuracy": f"{np.mean(known):.3f}" if known else "unknown",
+        "flights unanswered": sum(event.unanswered for event in scored),
+    }
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def _require(verdict: Verdict, expected: str) -> None:
+    if not verdict.passed:
+        raise DataError(
+            f"The {verdict.subject} check failed: {' '.join(verdict.failures)}",
+            expected,
+            "Read the stage's figures, repair the cause, and run again.",
+        )

@@ -1,0 +1,144 @@
+"""What can be run: stretches of production, each with what strikes it, and a run's settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from numbers import Integral
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.data.incidents import INCIDENTS, Incident
+from mlops_course.data.stream import WEEK, Strike
+from mlops_course.monitoring.rules import AccuracyRule
+from mlops_course.pipeline.policies import POLICIES
+
+STRIKES_IN_WEEK = 4
+_AUTUMN = date(2013, 9, 2)
+_SPRING = date(2013, 4, 1)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A stretch of production.
+
+    Attributes
+    ----------
+    name, title
+        Its key, and its name for people.
+    story, response
+        What happens in the world, and what a good engineer does about it.
+    first
+        The Monday on which production starts.
+    max_weeks, default_weeks
+        Weeks that the data has from there, and weeks run unless told otherwise.
+    incident
+        What strikes in week 4, and stays.
+    """
+
+    name: str
+    title: str
+    story: str
+    response: str
+    first: date
+    max_weeks: int
+    default_weeks: int
+    incident: Incident
+
+    @property
+    def strikes(self) -> tuple[Strike, ...]:
+        """The calendar: what strikes, and from which day."""
+        if self.incident.name == "none":
+            return ()
+        return (Strike(self.incident, self.first + (STRIKES_IN_WEEK - 1) * WEEK),)
+
+
+def _autumn(name: str, title: str, what: Incident) -> Scenario:
+    return Scenario(name, title, what.story, what.response, _AUTUMN, 17, 8, what)
+
+
+_REAL_YEAR = Scenario(
+    "real-year",
+    "The real year, from April",
+    "Nothing is broken. Summer storms and Christmas make flights harder to call.",
+    "Look at the rule beside it: where both fall, the weeks are harder, not the model worse.",
+    _SPRING,
+    39,
+    39,
+    INCIDENTS["none"],
+)
+
+
+def _catalogue() -> dict[str, Scenario]:
+    named = [("good", "Good data", INCIDENTS["none"]), ("drift", "Data drift", INCIDENTS["clock"])]
+    named += [(name, incident.title, incident) for name, incident in INCIDENTS.items()]
+    found = [_autumn(name, title, incident) for name, title, incident in named]
+    return {scenario.name: scenario for scenario in (*found, _REAL_YEAR)}
+
+
+SCENARIOS: Mapping[str, Scenario] = _catalogue()
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of one run.
+
+    Attributes
+    ----------
+    scenario
+        A key of `SCENARIOS`.
+    weeks
+        Weeks of production; None takes the scenario's own number.
+    seed
+        Draws the training rows and every week's rows.
+    threshold
+        Accuracy below which the alert fires, from 0.5 to 0.999.
+    retrain
+        ``auto`` to retrain when an alert persists, ``never`` to watch only.
+
+    Raises
+    ------
+    ParameterError
+        If a value is out of range.
+    """
+
+    scenario: str = "good"
+    weeks: int | None = None
+    seed: int = 0
+    threshold: float = 0.90
+    retrain: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scenario, str) or self.scenario not in SCENARIOS:
+            raise ParameterError(
+                f"There is no scenario {self.scenario!r}.",
+                f"Known scenarios: {', '.join(SCENARIOS)}.",
+                "Choose one of them.",
+            )
+        most = SCENARIOS[self.scenario].max_weeks
+        if self.weeks is not None and not _is_whole(self.weeks, 1, most):
+            raise ParameterError(
+                f"The number of weeks is {self.weeks!r}.",
+                f"Scenario {self.scenario!r} has 1 to {most} weeks.",
+                "Choose a whole number in that range.",
+            )
+        if not _is_whole(self.seed, 0, 2**32 - 1):
+            raise ParameterError(
+                f"The seed is {self.seed!r}.",
+                "It is a whole number from 0 to 4294967295.",
+                "Choose one in that range.",
+            )
+        if self.retrain not in POLICIES:
+            raise ParameterError(
+                f"retrain is {self.retrain!r}.",
+                f"It is {' or '.join(map(repr, POLICIES))}.",
+                "Choose one of them.",
+            )
+        AccuracyRule(self.threshold)
+
+    @property
+    def planned_weeks(self) -> int:
+        """The number of weeks that the run will take."""
+        return self.weeks or SCENARIOS[self.scenario].default_weeks
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return type(value) is not bool and isinstance(value, Integral) and low <= int(value) <= high

@@ -1,0 +1,192 @@
+"""The work of each stage, one function a stage; `loop` knows in which order they come.
+
+Each does real work on data, store, registry or service, and returns what it made, one headline,
+and the figures behind it.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from mlops_course.core.errors import RegistryError, ServiceError
+from mlops_course.core.verdicts import Verdict
+from mlops_course.data.flights import (
+    FIRST_DAY,
+    FIRST_HELD_OUT,
+    LAST_HELD_OUT,
+    bootstrap,
+    fingerprint,
+    labelled,
+    load_flights,
+)
+from mlops_course.data.quality import validate_flights
+from mlops_course.data.stream import Stream
+from mlops_course.monitoring import drift
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.registry import promotions, versions
+from mlops_course.release import follower, gate
+from mlops_course.serving.service import Service
+from mlops_course.training import tracking
+from mlops_course.training.evaluation import evaluate
+from mlops_course.training.trainer import TrainingConfig, TrainingResult, train
+
+SMOKE_ROWS = 200
+SMOKE_TOLERANCE = 1e-9
+
+T = TypeVar("T")
+Figures = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """What a stage made, its headline, and its figures."""
+
+    made: T
+    headline: str
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the first stage fetched: rows to train on, rows to judge on, and production."""
+
+    rows: pd.DataFrame
+    held_out: pd.DataFrame
+    stream: Stream
+    reference: drift.Reference
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model, and the MLflow run and URI under which it is kept."""
+
+    result: TrainingResult
+    run_id: str
+    uri: str
+
+
+def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
+    """Fetch the flights of winter, and the weeks of production that the scenario has."""
+    scenario = SCENARIOS[config.scenario]
+    flights = load_flights(store.workspace, FIRST_DAY, LAST_HELD_OUT)
+    past = flights["date"] < pd.Timestamp(FIRST_HELD_OUT)
+    last = scenario.first + timedelta(days=7 * config.planned_weeks - 1)
+    production = load_flights(store.workspace, scenario.first, last)
+    rows = bootstrap(flights[past], config.seed)
+    held_out = labelled(flights[~past])
+    figures: Figures = {
+        "training flights": len(rows),
+        "held-out flights": len(held_out),
+        "production flights": len(production),
+        "late in training": f"{rows['late'].mean():.1%}",
+        "dataset version": fingerprint(rows),
+    }
+    stream = Stream(production, scenario.first, scenario.strikes, config.seed)
+    loaded = Loaded(rows, held_out, stream, drift.fit_reference(rows))
+    return Done(loaded, f"{len(rows):,} flights", figures)
+
+
+def gather(weeks: Sequence[pd.DataFrame], mondays: Sequence[str]) -> Done[pd.DataFrame]:
+    """Join weeks of production, labelled as far as labels have come, to train on."""
+    rows = pd.concat(weeks, ignore_index=True)
+    figures: Figures = {"training flights": len(rows), "weeks": ", ".join(mondays)}
+    figures["dataset version"] = fingerprint(rows)
+    return Done(rows, f"{len(rows):,} flights", figures)
+
+
+def validate(rows: pd.DataFrame, min_rows: int) -> Done[Verdict]:
+    """Test the rows before anything is learned from them."""
+    verdict = validate_flights(rows, min_rows=min_rows)
+    failed = len(verdict.failures)
+    return Done(verdict, f"{failed} failed" if failed else "all checks passed", _seen(verdict))
+
+
+def fit(
+    store: tracking.Store,
+    origin: tracking.Provenance,
+    rows: pd.DataFrame,
+    held_out: pd.DataFrame | None,
+    *,
+    name: str,
+    seed: int,
+    parent: str,
+) -> Done[Candidate]:
+    """Train on the rows and log it as an MLflow run below ``parent``."""
+    result = train(rows, TrainingConfig(random_state=seed))
+    metrics = {}
+    if held_out is not None:
+        metrics = evaluate(held_out["late"].to_numpy(), result.model.probability(held_out))
+    run_id, uri = tracking.log_training(
+        store, origin, result, rows, metrics, name=name, seed=seed, parent=parent
+    )
+    headline = f"accuracy {metrics['accuracy']:.3f}" if metrics else f"{result.rows:,} flights"
+    figures: Figures = {"rows": result.rows, "fit seconds": round(result.seconds, 2)}
+    figures |= {measure: round(value, 4) for measure, value in metrics.items()}
+    figures |= {"model digest": result.digest, "MLflow run": run_id}
+    return Done(Candidate(result, run_id, uri), headline, figures)
+
+
+def judge(
+    store: tracking.Store,
+    candidate: Candidate,
+    flights: pd.DataFrame,
+    champion: np.ndarray | None = None,
+    against: str = "",
+) -> Done[Verdict]:
+    """Let the gate compare the candidate with the champion's answers, or with the rule alone.
+
+    A candidate that comes after an alert must gain: it is to repair something.
+    """
+    probability = candidate.result.model.probability(flights)
+    verdict = gate.compare(flights, probability, champion, against=against, must_gain=True)
+    promotions.log_verdict(store, candidate.run_id, verdict)
+    return Done(verdict, "passed" if verdict.passed else "refused", _seen(verdict))
+
+
+def register(store: tracking.Store, candidate: Candidate, reason: str) -> Done[promotions.Entry]:
+    """Register the candidate as a version and promote it; from then on it is the champion."""
+    registered = versions.register(store, candidate.run_id, candidate.uri)
+    entry = promotions.promote(store, registered.version, reason, evidence=candidate.run_id)
+    figures: Figures = {"model": versions.MODEL_NAME, "version": registered.version}
+    figures |= {"run": candidate.run_id, "entry in the promotion log": entry.number}
+    return Done(entry, f"version {registered.version}", figures)
+
+
+def deploy(
+    store: tracking.Store, service: Service, candidate: Candidate, probe: pd.DataFrame
+) -> Done[None]:
+    """Let the service follow the registry, and see that it answers as training would.
+
+    If it does not, the promotion is undone where there is a champion to go back to.
+    """
+    try:
+        follower.catch_up(service, store)
+        return _smoke_tested(service, candidate, probe.iloc[:SMOKE_ROWS])
+    except ServiceError as error:
+        with suppress(RegistryError):
+            promotions.roll_back(store, error.happened)
+            follower.catch_up(service, store)
+        raise
+
+
+def _smoke_tested(service: Service, candidate: Candidate, sample: pd.DataFrame) -> Done[None]:
+    """Compare what the service answers with what the trained model says."""
+    answer = service.score(sample)
+    gap = np.abs(answer.probability - candidate.result.model.probability(sample)).max()
+    if answer.errors or not gap <= SMOKE_TOLERANCE:
+        raise ServiceError(
+            f"The deployed version {answer.version} answers unlike the trained model.",
+            f"Probabilities may differ by {SMOKE_TOLERANCE}; they differ by {gap:.2g}.",
+            "Compare the features that training and serving compute.",
+        )
+    figures: Figures = {"url": service.url, "version": answer.version, "smoke rows": len(sample)}
+    return Done(None, f"version {answer.version} live", {**figures, "largest gap": float(gap)})
+
+
+def _seen(verdict: Verdict) -> Figures:
+    return {check.name: check.seen for check in verdict.checks}

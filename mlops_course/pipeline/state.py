@@ -1,0 +1,284 @@
+"""What is known of a pipeline run: a frozen state folded from its events.
+
+Views draw this state, `RunResult` turns it into data frames; nothing here has side
+effects, draws, or knows of widgets.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
+from math import erfc, sqrt
+from statistics import fmean, median
+from typing import TYPE_CHECKING
+
+from mlops_course.pipeline.events import (
+    AlertRaised,
+    Event,
+    Notified,
+    Promoted,
+    Rejected,
+    Retrained,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    WeekScored,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USUAL_WEEKS = 3
+LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage in one cycle; ``state`` is ``running``, ``done`` or ``failed``."""
+
+    stage: str
+    cycle: int
+    state: str = "running"
+    seconds: float = 0.0
+    headline: str = ""
+    metrics: Mapping[str, float | int | str] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Everything a run has said so far.
+
+    Attributes
+    ----------
+    status
+        ``idle``, ``running``, ``paused``, ``finished`` or ``failed``.
+    started
+        The run's opening event, or None before it.
+    records
+        Every stage of every cycle, in the order in which they began.
+    weeks
+        The weeks of production scored so far.
+    log
+        Alerts, notifications, retrainings, refusals and promotions, in order.
+    seconds
+        How long the whole run took, or None before its end.
+    error
+        A plain sentence about what stopped the run; empty when nothing did.
+    """
+
+    status: str = "idle"
+    started: RunStarted | None = None
+    records: tuple[StageRecord, ...] = ()
+    weeks: tuple[WeekScored, ...] = ()
+    log: tuple[LogEntry, ...] = ()
+    seconds: float | None = None
+    error: str = ""
+
+
+def advance(state: RunState, event: Event) -> RunState:
+    """Return the state after one more event; the given state is left as it was."""
+    match event:
+        case RunStarted():
+            return RunState(status="running", started=event)
+        case StageStarted():
+            begun = StageRecord(event.stage, event.cycle)
+            return replace(state, records=(*state.records, begun))
+        case StageFinished():
+            done = StageRecord(
+                event.stage, event.cycle, "done", event.seconds, event.headline, event.metrics
+            )
+            return replace(state, records=_settled(state.records, done))
+        case StageFailed():
+            lost = StageRecord(
+                event.stage, event.cycle, "failed", event.seconds, message=event.message
+            )
+            records = _settled(state.records, lost)
+            return replace(state, records=records, status="failed", error=event.message)
+        case WeekScored():
+            return replace(state, weeks=(*state.weeks, event))
+        case RunFinished():
+            return replace(state, status="finished", seconds=event.seconds)
+        case _:
+            return replace(state, log=(*state.log, event))
+
+
+def fold(events: Iterable[Event]) -> RunState:
+    """Return the state after all of ``events``."""
+    return reduce(advance, events, RunState())
+
+
+def _settled(records: tuple[StageRecord, ...], new: StageRecord) -> tuple[StageRecord, ...]:
+    same = [(r.stage, r.cycle) == (new.stage, new.cycle) for r in records]
+    if not any(same):
+        return (*records, new)
+    return tuple(new if hit else record for hit, record in zip(same, records, strict=True))
+
+
+# ---- questions one can ask of a state
+
+
+def record_of(state: RunState, stage: str) -> StageRecord | None:
+    """Return the stage's latest record, or None while the run has not reached it."""
+    return next((r for r in reversed(state.records) if r.stage == stage), None)
+
+
+def stage_state(state: RunState, stage: str) -> str:
+    """Return ``waiting``, ``running``, ``paused``, ``done``, ``failed``, ``alert``, ``refused``."""
+    record = record_of(state, stage)
+    if record is None:
+        return "waiting"
+    if record.state == "running" and state.status in ("paused", "failed"):
+        return state.status
+    if stage == "monitor" and record.state != "failed" and state.weeks and state.weeks[-1].alert:
+        return "alert"
+    verdicts = [entry for entry in state.log if isinstance(entry, Rejected | Promoted)]
+    refused = record.state == "done" and record.cycle == cycle_of(state) and verdicts
+    if stage == "gate" and refused and isinstance(verdicts[-1], Rejected):
+        return "refused"
+    return record.state
+
+
+def cycle_of(state: RunState) -> int:
+    """Return the cycle that the run is in: 1 builds the first model."""
+    return max((record.cycle for record in state.records), default=1)
+
+
+def running_stage(state: RunState) -> StageRecord | None:
+    """Return the stage that began last and has not ended, if any."""
+    return next((r for r in reversed(state.records) if r.state == "running"), None)
+
+
+def usual_drift(state: RunState) -> dict[str, float]:
+    """Return each feature's median drift score in the first three weeks without an alert."""
+    calm = [week for week in state.weeks if not week.alert][:USUAL_WEEKS]
+    names = calm[0].drift if calm else {}
+    return {name: median(week.drift[name] for week in calm) for name in names}
+
+
+def jumped(state: RunState, week: WeekScored) -> tuple[str, ...]:
+    """Return the features that drifted beyond what is usual, the largest jump first.
+
+    A feature counts when its score is above 1 and more than twice its `usual_drift`.
+    """
+    usual = usual_drift(state)
+    ratio = {name: score / max(usual.get(name, 0.0), 0.25) for name, score in week.drift.items()}
+    found = [name for name, score in week.drift.items() if score > 1 and ratio[name] > 2]
+    return tuple(sorted(found, key=lambda name: -ratio[name]))
+
+
+def chance(week: WeekScored, threshold: float) -> float:
+    """Return how likely a week this low is if the true accuracy equals ``threshold``.
+
+    One-sided normal approximation to the binomial; flights count as independent.
+    """
+    spread = sqrt(threshold * (1 - threshold) / max(week.labelled, 1))
+    return erfc((threshold - week.accuracy) / spread / sqrt(2)) / 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run in five accuracies; None where there is nothing to average.
+
+    ``before`` is the mean of the weeks before the first alert, ``at_alert`` the first week with
+    an alert, ``alarmed`` the mean of all weeks with one, ``recovered`` the mean of the weeks that
+    the last model served, if it replaced another after an alert, and ``otherwise`` what the
+    model it replaced would have scored on those.
+    """
+
+    before: float | None
+    at_alert: float | None
+    alarmed: float | None
+    recovered: float | None
+    otherwise: float | None
+
+
+def outcome(state: RunState) -> Outcome:
+    """Return the run in five accuracies: before, at and during the alert, and recovered."""
+    first = next((i for i, week in enumerate(state.weeks) if week.alert), None)
+    if first is None:
+        return Outcome(_mean(state.weeks), None, None, None, None)
+    bad = state.weeks[first]
+    last = state.weeks[-1].model_version
+    served = [w for w in state.weeks if w.model_version == last != bad.model_version]
+    alarmed = [w for w in state.weeks if w.alert]
+    otherwise = [w.former_accuracy for w in served if w.former_accuracy is not None]
+    return Outcome(
+        _mean(state.weeks[:first]),
+        bad.accuracy,
+        _mean(alarmed),
+        _mean(served),
+        fmean(otherwise) if otherwise else None,
+    )
+
+
+def _mean(weeks: Iterable[WeekScored]) -> float | None:
+    values = [week.accuracy for week in weeks]
+    return fmean(values) if values else None
+
+
+# ---- the state as data frames
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """A run as tidy data frames, one row a thing.
+
+    Attributes
+    ----------
+    weeks
+        One row a week of production: the fields of `events.WeekScored` without ``drift``.
+    drift
+        One row a week and feature: ``week``, ``feature``, ``score``, ``drifted``.
+    alerts
+        ``week``, ``rule``, ``value``, ``threshold``, ``message``.
+    promotions
+        ``week``, ``from``, ``to``, ``reason``, ``run_id``.
+    stages
+        One row a stage and cycle: ``stage``, ``cycle``, ``state``, ``seconds``, ``headline``.
+    """
+
+    weeks: "pd.DataFrame"
+    drift: "pd.DataFrame"
+    alerts: "pd.DataFrame"
+    promotions: "pd.DataFrame"
+    stages: "pd.DataFrame"
+
+    def __repr__(self) -> str:
+        kinds = ("weeks", "alerts", "promotions", "stages")
+        return f"RunResult({', '.join(f'{len(getattr(self, kind))} {kind}' for kind in kinds)})"
+
+
+def result_of(state: RunState) -> RunResult:
+    """Return the run so far as data frames; empty ones keep their columns."""
+    weeks = [{k: v for k, v in asdict(w).items() if k != "drift"} for w in state.weeks]
+    drift: list[dict[str, object]] = []
+    for w in state.weeks:
+        for name, score in w.drift.items():
+            moved = name in w.drifted
+            drift.append({"week": w.week, "feature": name, "score": score, "drifted": moved})
+    alerts = [asdict(entry) for entry in state.log if isinstance(entry, AlertRaised)]
+    promotions = [
+        {"week": p.week, "from": p.from_version, "to": p.to_version}
+        | {"reason": p.reason, "run_id": p.run_id}
+        for p in state.log
+        if isinstance(p, Promoted)
+    ]
+    stages = [{key: getattr(record, key) for key in _STAGE_COLUMNS} for record in state.records]
+    return RunResult(
+        _frame(weeks, [name for name in WeekScored.__dataclass_fields__ if name != "drift"]),
+        _frame(drift, ["week", "feature", "score", "drifted"]),
+        _frame(alerts, list(AlertRaised.__dataclass_fields__)),
+        _frame(promotions, ["week", "from", "to", "reason", "run_id"]),
+        _frame(stages, _STAGE_COLUMNS),
+    )
+
+
+_STAGE_COLUMNS = ["stage", "cycle", "state", "seconds", "headline"]
+
+
+def _frame(rows: Sequence[Mapping[str, object]], columns: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,336 @@
+"""The audited promotion log: who made which version the champion, when, why, on what evidence.
+
+Every entry is an MLflow run in an experiment of its own, so the log travels with the store and
+any MLflow client can read it. Each entry holds the digest of the one before, which makes a later
+change visible; it does not prevent one. `promote` and `roll_back` are the ways to move the alias
+that leave an entry; an alias moved by other means is found out.
+"""
+
+import getpass
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+from mlflow.entities import LifecycleStage, Param, Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from mlops_course.core.errors import RegistryError
+from mlops_course.core.verdicts import Check, Verdict
+from mlops_course.core.workspace import check_store
+from mlops_course.registry.versions import MODEL_NAME, find, get
+from mlops_course.serving.routing import CHAMPION
+from mlops_course.training.tracking import Store, open_experiment
+
+EXPERIMENT = "promotions"
+EVIDENCE = "gate.json"
+GENESIS = "0" * 64
+LOCK_SECONDS = 10.0
+MAX_REASON_LETTERS = 5_000
+MAX_ENTRIES = 50_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log.
+
+    Attributes
+    ----------
+    action
+        ``promoted``, ``rolled back``, or ``found`` where the alias had moved by other means.
+    before, after
+        The champion's version before and after; empty for none.
+    reason, who
+        Why, and who decided.
+    evidence, evidence_digest
+        The run that holds the gate's verdict, and the SHA-256 of that verdict.
+    number
+        Counts from 1.
+    at
+        Milliseconds since 1970, UTC.
+    previous
+        The digest of the entry before.
+    digest
+        The SHA-256 of all of the above.
+    """
+
+    action: str
+    before: str
+    after: str
+    reason: str
+    who: str
+    evidence: str = ""
+    evidence_digest: str = ""
+    number: int = 0
+    at: int = 0
+    previous: str = GENESIS
+    digest: str = ""
+
+    @property
+    def when(self) -> datetime:
+        """The time of the entry, in UTC."""
+        return datetime.fromtimestamp(self.at / 1000, UTC)
+
+
+def promote(store: Store, version: str, reason: str, *, evidence: str, who: str = "") -> Entry:
+    """Make ``version`` the champion and write down why.
+
+    The entry is written before the alias moves: a process killed in between leaves an
+    announcement that `audit` reports, never a move that nobody recorded.
+
+    Parameters
+    ----------
+    evidence
+        The id of the run that holds the gate's verdict on this version, as ``gate.json``: its
+        training run, or a run below that.
+    who
+        Who decided; by default the user of this computer.
+
+    Raises
+    ------
+    RegistryError
+        If the reason is empty, there is no such version, or the evidence is missing, is not a
+        pass, or is about another model. Nothing has moved then.
+    WorkspaceError
+        If the store is locked or damaged.
+    """
+    check_store(store.workspace)
+    version = str(version)
+    digest = _checked_evidence(store, version, evidence)
+    return _move(store, Entry("promoted", "", version, reason, who, evidence, digest))
+
+
+def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
+    """Make the champion before the current one the champion again.
+
+    It needs no new evidence: what spoke for the version when it was promoted is in the log. A
+    version that was never judged, because the alias was moved by other means, is passed over, and
+    so is one that was rolled back from.
+
+    Raises
+    ------
+    RegistryError
+        If the reason is empty, the log knows nothing to go back to, or that version was deleted.
+    WorkspaceError
+        If the store is locked or damaged.
+    """
+    check_store(store.workspace)
+    now = _champion(store)
+    standing = _standing(history(store))
+    promoted = (place for place, e in reversed(list(enumerate(standing))) if e.after == now)
+    judged = [e for e in standing[: next(promoted, None)] if e.after != now]
+    if not judged:
+        raise RegistryError(
+            f"There is nothing to go back to from version {now or 'none'}.",
+            "A rollback returns to the last champion before it that the log has a verdict for.",
+            "Promote a version instead.",
+        )
+    target = judged[-1]
+    evidence = (target.evidence, target.evidence_digest)
+    return _move(store, Entry("rolled back", now, target.after, reason, who, *evidence))
+
+
+def history(store: Store) -> list[Entry]:
+    """Return all entries, oldest first."""
+    return [_read(run) for run in _runs(store)]
+
+
+def champion_at(store: Store, when: datetime) -> str:
+    """Return the version that was champion at a time, as the log has it; empty before the first.
+
+    A time without a zone is taken as UTC.
+    """
+    moment = when if when.tzinfo else when.replace(tzinfo=UTC)
+    past = [entry for entry in history(store) if entry.when <= moment]
+    return past[-1].after if past else ""
+
+
+def audit(store: Store) -> Verdict:
+    """Check the log against itself, its evidence, and the alias.
+
+    It cannot see a log that was rewritten up to its end. Keep the last digest somewhere else
+    to see that, too.
+    """
+    runs = _runs(store)
+    entries = [_read(run) for run in runs]
+    alias = _champion(store)
+    logged = _after(entries)
+    pairs = list(pairwise(entries))
+    digests = [GENESIS, *(entry.digest for entry in entries)]
+    faults = {
+        "unchanged": [e for e in entries if e.digest != _digest(e)],
+        "chained": [e for e, d in zip(entries, digests, strict=False) if e.previous != d],
+        "in order of time": [later for earlier, later in pairs if later.at < earlier.at],
+        "evidence kept": [e for e in entries if e.evidence and not _still_there(store, e)],
+        "kept": [_read(r) for r in runs if r.info.lifecycle_stage != LifecycleStage.ACTIVE],
+        "carried out": [_read(run) for run in runs if run.info.status != "FINISHED"],
+    }
+    where = f"{CHAMPION} is version {alias or 'none'}; by the log it is {logged or 'none'}."
+    checks = [Check(name, not bad, _told(bad, len(entries))) for name, bad in faults.items()]
+    checks.append(Check("alias where the log left it", alias == logged, where))
+    return Verdict("promotion log", tuple(checks))
+
+
+def log_verdict(store: Store, run_id: str, verdict: Verdict) -> None:
+    """Keep the gate's verdict in a run, where `promote` looks for it."""
+    store.client.log_dict(run_id, asdict(verdict), EVIDENCE)
+
+
+def _move(store: Store, draft: Entry) -> Entry:
+    """Write the entry, move the alias, close the entry; one process at a time."""
+    reason = draft.reason.strip()[:MAX_REASON_LETTERS]
+    if not reason:
+        raise RegistryError(
+            f"Version {draft.after} was not {draft.action}: no reason was given.",
+            "Every entry says why, for whoever reads it later.",
+            "Pass the reason, for instance the gate's verdict.",
+        )
+    get(store, draft.after)  # a rollback's version may be deleted; no entry must announce it
+    with _alone(store):
+        alias = _champion(store)
+        entries = history(store)
+        if alias != _after(entries):
+            met = Entry("found", _after(entries), alias, "Moved by other means.", "unknown")
+            entry, run_id = _append(store, entries, met)
+            store.client.set_terminated(run_id)
+            entries.append(entry)
+        draft = replace(draft, before=alias, reason=reason, who=draft.who or _user())
+        entry, run_id = _append(store, entries, draft)
+        store.client.set_model_version_tag(MODEL_NAME, entry.after, "promotion.reason", reason)
+        store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, entry.after)
+        store.client.set_terminated(run_id)
+    return entry
+
+
+def _append(store: Store, entries: Sequence[Entry], draft: Entry) -> tuple[Entry, str]:
+    """Seal a draft as the next entry; return it and the id of its run, which is still open."""
+    number, previous = (entries[-1].number + 1, entries[-1].digest) if entries else (1, GENESIS)
+    draft = replace(draft, number=number, at=int(time.time() * 1000), previous=previous)
+    entry = replace(draft, digest=_digest(draft))
+    experiment = open_experiment(store.client, EXPERIMENT, store.workspace)
+    run = store.client.create_run(experiment, entry.at, run_name=f"{number} {entry.action}")
+    params = [Param(name, str(value)) for name, value in asdict(entry).items()]
+    store.client.log_batch(run.info.run_id, params=params)
+    return entry, run.info.run_id
+
+
+def _digest(entry: Entry) -> str:
+    """Return the SHA-256 of an entry's fields, its own digest left out."""
+    sealed = {name: value for name, value in asdict(entry).items() if name != "digest"}
+    return _sha256(json.dumps(sealed, sort_keys=True))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _runs(store: Store) -> list[Run]:
+    """Return the runs that hold entries, in the order of their numbers; deleted ones as well."""
+    found = store.client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        return []
+    runs = store.client.search_runs(
+        [found.experiment_id], "params.number != ''", ViewType.ALL, MAX_ENTRIES
+    )
+    return sorted(runs, key=lambda run: int(run.data.params["number"]))
+
+
+def _read(run: Run) -> Entry:
+    kept = run.data.params
+    numbers = {name: int(kept.get(name) or 0) for name in ("number", "at")}
+    texts = {field.name: kept.get(field.name, "") for field in fields(Entry)}
+    return Entry(**{**texts, **numbers})  # type: ignore[arg-type]
+
+
+def _checked_evidence(store: Store, version: str, evidence: str) -> str:
+    """Return the digest of the verdict that speaks for a version, or refuse."""
+    trained_by = get(store, version).run_id
+    text = _verdict_in(store, evidence)
+    if text is None:
+        fault = f"run {evidence or 'none'} holds no verdict of the gate"
+    elif trained_by not in (evidence, _parent(store, evidence)):
+        fault = f"the verdict in run {evidence} is about another model"
+    elif failed := [check["seen"] for check in json.loads(text)["checks"] if not check["passed"]]:
+        fault = f"the gate refused it: {failed[0].rstrip('.')}"
+    else:
+        return _sha256(text)
+    raise RegistryError(
+        f"Version {version} was not promoted: {fault}.",
+        f"Its evidence is a passed verdict in {EVIDENCE}, in its training run or a run below that.",
+        "Run the gate on this version, and pass the id of the run that holds the verdict.",
+    )
+
+
+def _verdict_in(store: Store, run_id: str) -> str | None:
+    """Return the text of the verdict that a run holds, or None if run or verdict is gone."""
+    try:
+        if store.client.get_run(run_id).info.lifecycle_stage != LifecycleStage.ACTIVE:
+            return None
+        return Path(store.client.download_artifacts(run_id, EVIDENCE)).read_text(encoding="utf-8")
+    except (MlflowException, OSError):
+        return None
+
+
+def _parent(store: Store, run_id: str) -> str:
+    return store.client.get_run(run_id).data.tags.get("mlflow.parentRunId", "")
+
+
+def _still_there(store: Store, entry: Entry) -> bool:
+    text = _verdict_in(store, entry.evidence)
+    return text is not None and _sha256(text) == entry.evidence_digest
+
+
+def _champion(store: Store) -> str:
+    found = find(store)
+    return found.version if found else ""
+
+
+def _standing(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the promotions that no rollback has undone, oldest first."""
+    standing: list[Entry] = []
+    for entry in entries:
+        if entry.action == "promoted":
+            standing.append(entry)
+        elif entry.action == "rolled back":
+            while standing and standing[-1].after != entry.after:
+                standing.pop()
+    return standing
+
+
+def _after(entries: Sequence[Entry]) -> str:
+    return entries[-1].after if entries else ""
+
+
+def _told(bad: Sequence[Entry], count: int) -> str:
+    if bad:
+        return f"Not so in entry {', '.join(str(entry.number) for entry in bad)} of {count}."
+    return f"So in all {count} entries."
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return "unknown"
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Hold a lock that other processes wait for, and that a killed one gives back."""
+    path = store.workspace.root / "promotions.lock"
+    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise RegistryError(
+                f"Nothing was moved: another program holds {path.name}.",
+                "One program moves the champion at a time.",
+                "Wait for it to finish, or stop it, and try again.",
+            ) from error
+        yield

@@ -1,0 +1,329 @@
+"""The release gate: may this version serve? Data, model and service tests, one verdict.
+
+`compare` judges a candidate's answers against the one-line rule and the champion's, on labelled
+rows that are new to both. `judge` asks that and everything else that can be asked before a user is
+at stake, of a version as the registry holds it and as the service would serve it. What only live
+traffic can tell is left to shadow and canary.
+"""
+
+import re
+from ast import literal_eval
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import fields
+from datetime import date
+from statistics import quantiles
+
+import httpx
+import numpy as np
+import orjson
+import pandas as pd
+
+from mlops_course.core.errors import DataError, ModelError, ServiceError
+from mlops_course.core.verdicts import Check, Verdict, as_markdown
+from mlops_course.data.flights import (
+    FIRST_HELD_OUT,
+    LAST_HELD_OUT,
+    bootstrap,
+    fingerprint,
+    labelled,
+    load_flights,
+)
+from mlops_course.data.quality import validate_flights
+from mlops_course.registry import promotions, versions
+from mlops_course.registry.versions import Registered
+from mlops_course.serving.contract import request_body
+from mlops_course.serving.routing import CHALLENGER, Split
+from mlops_course.serving.service import Service
+from mlops_course.stats.intervals import CONFIDENCE, paired_interval
+from mlops_course.training import tracking
+from mlops_course.training.evaluation import baseline, right_calls
+from mlops_course.training.model import load_model, model_digest
+from mlops_course.training.trainer import TrainingConfig, train
+
+RULE = "the rule dep_delay > 15"
+MIN_EXAM_ROWS = 4_000
+MIN_COMPARED_ROWS = 1_000
+MIN_SLICE_ROWS = 500
+SLICES = ("origin", "carrier")
+TIMED_ROWS = 20
+TIMED_TURNS = 3
+MAX_SLOWNESS = 2.0
+JSON = {"content-type": "application/json"}
+
+# The candidate is loaded as champion, so that nothing stands in for it where it fails; the
+# version it is compared with waits beside it, and answers everything when the split says so.
+CANDIDATE_ANSWERS = Split()
+RIVAL_ANSWERS = Split("canary", 1.0)
+
+
+def compare(
+    flights: pd.DataFrame,
+    candidate: np.ndarray,
+    champion: np.ndarray | None = None,
+    *,
+    against: str = "the champion",
+    must_gain: bool = False,
+) -> Verdict:
+    """Judge a candidate's answers on labelled rows that neither it nor the champion was trained on.
+
+    It must answer every flight and beat the one-line rule. Where there is a champion it must be no
+    worse, overall and in any slice; where there is none yet, in no slice worse than the rule.
+    Differences are paired, on the flights that both have answered: what both get wrong cancels, and
+    no answer is not taken for a call.
+
+    Parameters
+    ----------
+    flights
+        The labelled flights, with ``late``, ``dep_delay`` and the columns of `SLICES`.
+    candidate, champion
+        The probability of late that each gives, shape (rows,), NaN where it gave no answer.
+    against
+        The champion's name in the sentences.
+    must_gain
+        Whether to ask for more right calls than the champion's, as of a model that is to repair
+        something; a usual release need only be no worse.
+    """
+    late = flights["late"].to_numpy()
+    rule = (baseline(flights) == (late == 1)).astype(float)
+    mine = right_calls(candidate, late)
+    yardstick = rule if champion is None else right_calls(champion, late)
+    answered = ~np.isnan(mine)
+    both = answered & ~np.isnan(yardstick)
+    seen = f"{int(answered.sum()):,} of {len(mine):,} flights were answered."
+    checks = [Check("answers every flight", bool(answered.all()), seen)]
+    count = int(both.sum())
+    seen = f"{count:,} labelled flights answered by both; a verdict takes {MIN_COMPARED_ROWS:,}."
+    checks.append(Check("enough rows", count >= MIN_COMPARED_ROWS, seen))
+    checks.append(_better("better than the rule", mine[answered], rule[answered], RULE))
+    if champion is not None and must_gain:
+        checks.append(_better("better overall", mine[both], yardstick[both], against))
+    elif champion is not None:
+        checks.append(_not_worse("not worse overall", (mine - yardstick)[both], against))
+    name = RULE if champion is None else against
+    checks += _slices_not_worse(flights[both], (mine - yardstick)[both], name)
+    return Verdict("model", tuple(checks))
+
+
+def judge(
+    store: tracking.Store,
+    candidate: str,
+    first: date = FIRST_HELD_OUT,
+    last: date = LAST_HELD_OUT,
+    *,
+    service: Service | None = None,
+) -> Verdict:
+    """Judge a registered version on flights that its training must not have seen.
+
+    Parameters
+    ----------
+    candidate
+        The version's number.
+    first, last
+        The days of the flights it is judged on.
+    service
+        The service to try it in; by default one that starts and ends with the call.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such version.
+    DataError
+        If the flights to judge on fail their own tests; then nothing is said about the model.
+    """
+    challenger = versions.get(store, candidate)
+    champion = versions.find(store)
+    flights = labelled(load_flights(store.workspace, first, last))
+    fit = validate_flights(flights, min_rows=MIN_EXAM_ROWS)
+    if not fit.passed:
+        raise DataError(
+            f"The flights to judge on are unfit: {' '.join(fit.failures)}",
+            "A gate judges on data that passes its own tests.",
+            "Choose another period, or have the data repaired.",
+        )
+    rival = champion if champion and champion.version != challenger.version else None
+    checks = list(_origin(store, challenger, first))
+    with nullcontext(service) if service else Service() as trial:
+        served = list(_served(trial, challenger, rival, flights))
+        checks += served
+        if all(check.passed for check in served):
+            checks += _answers_compared(trial, rival, flights)
+    return Verdict(f"version {challenger.version}", tuple(checks))
+
+
+def record(store: tracking.Store, candidate: str, verdict: Verdict) -> str:
+    """Keep a verdict and its report in a run below the version's training run; return its id.
+
+    The run is the evidence that `promotions.promote` asks for.
+    """
+    parent = versions.get(store, candidate).run_id
+    run_id = tracking.start_run(
+        store, f"gate {candidate}", tracking.provenance(), {"candidate": candidate}, parent=parent
+    )
+    promotions.log_verdict(store, run_id, verdict)
+    store.client.log_text(run_id, as_markdown(verdict, title(verdict)), "gate.md")
+    tracking.end_run(store, run_id)
+    return run_id
+
+
+def title(verdict: Verdict) -> str:
+    """Return the gate's verdict as a heading."""
+    return f"Release gate: {verdict.subject} {'passed' if verdict.passed else 'is blocked'}"
+
+
+def _origin(store: tracking.Store, version: Registered, first: date) -> Iterator[Check]:
+    """Check that the training data is known and older than the flights, and gives this model."""
+    run = store.client.get_run(version.run_id)
+    named = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
+    found = re.fullmatch(r"flights (\S+) to (\S+)", named[0].name) if len(named) == 1 else None
+    if found is None:
+        seen = f"Its run names {len(named)} data sets; one of flights was expected."
+        yield Check("known data", False, seen)
+        return
+    begun, ended = (date.fromisoformat(day) for day in found.groups())
+    seen = f"Trained on {named[0].name}; judged from {first} on."
+    yield Check("trained on earlier days", ended < first, seen)
+    rows = load_flights(store.workspace, begun, ended)
+    seed = run.data.params.get("seed", "")
+    drawn = bootstrap(rows, int(seed)) if seed.isdigit() else rows
+    used = next((some for some in (drawn, rows) if fingerprint(some) == named[0].digest), None)
+    seen = f"Dataset version {named[0].digest} is {'not ' if used is None else ''}of these days."
+    yield Check("data as claimed", used is not None, seen)
+    if used is not None:
+        yield _rebuilt(version, used, run.data.params)
+
+
+def _rebuilt(version: Registered, rows: pd.DataFrame, params: Mapping[str, str]) -> Check:
+    """Train again from what the run recorded, and compare with the registered file."""
+    missing = [field.name for field in fields(TrainingConfig) if field.name not in params]
+    if missing:
+        return Check("rebuilt", False, f"Its run does not record {', '.join(missing)}.")
+    config = TrainingConfig(
+        **{field.name: literal_eval(params[field.name]) for field in fields(TrainingConfig)}
+    )
+    try:
+        filed = load_model(version.path)
+    except ModelError as error:
+        return Check("rebuilt", False, error.happened)
+    same = train(rows, config).digest == model_digest(filed.estimator)
+    seen = "Trained again from its record, it is "
+    return Check("rebuilt", same, f"{seen}{'the same model' if same else 'another model'}.")
+
+
+def _served(
+    service: Service, version: Registered, rival: Registered | None, flights: pd.DataFrame
+) -> Iterator[Check]:
+    """Check that the service can serve the version, keeps its contract, and is fast enough."""
+    try:
+        service.share(CANDIDATE_ANSWERS)
+        service.load(version.path, version.version)
+    except ServiceError as error:
+        yield Check("can be served", False, error.happened)
+        return
+    faults = list(_broken(service.url, flights))
+    seen = f"{'; '.join(faults)}." if faults else "Formats, oddities and refusals as agreed."
+    yield Check("contract", not faults, seen)
+    if faults or rival is None:
+        return
+    service.load(rival.path, rival.version, CHALLENGER)
+    ratio = _slowness(service, flights.iloc[:TIMED_ROWS])
+    seen = f"One flight takes {ratio:.1f} times what version {rival.version} takes; "
+    yield Check("fast enough", ratio <= MAX_SLOWNESS, f"{seen}at most {MAX_SLOWNESS:g} is allowed.")
+
+
+def _slowness(service: Service, flights: pd.DataFrame) -> float:
+    """Return how many times as long the candidate takes for one flight, the two timed in turn.
+
+    Of each it takes the fastest tenth, which other work on this machine has disturbed least.
+    """
+    spent: dict[Split, list[float]] = {CANDIDATE_ANSWERS: [], RIVAL_ANSWERS: []}
+    for _ in range(TIMED_TURNS):
+        for split, times in spent.items():
+            service.share(split)
+            times.extend(service.score(flights, batch=1).latency_ms)
+    mine, others = (quantiles(times, n=10)[0] for times in spent.values())
+    return mine / others
+
+
+def _broken(url: str, flights: pd.DataFrame) -> Iterator[str]:
+    """Yield what the service does not keep of its contract, in a few words each."""
+    split = orjson.loads(request_body(flights.iloc[:5]))["dataframe_split"]
+    records = [dict(zip(split["columns"], row, strict=True)) for row in split["data"]]
+    odd = [{**records[0], "temp": None, "visib": None, "dest": "???", "carrier": "??"}]
+    with httpx.Client(base_url=url, headers=JSON, trust_env=False) as client:
+
+        def ask(body: object) -> httpx.Response:
+            return client.post("/invocations", content=orjson.dumps(body))
+
+        answers = [ask({"dataframe_split": split}), ask({"instances": records})]
+        if any(answer.status_code != 200 for answer in answers):
+            yield f"legal flights are answered with {answers[0].status_code}"
+        elif answers[0].content != answers[1].content:
+            yield "two formats give two answers"
+        elif not all(0 <= value <= 1 for value in answers[0].json()["predictions"]):
+            yield "predictions are no probabilities"
+        if (status := ask({"instances": odd}).status_code) != 200:
+            yield f"missing weather and new names are answered with {status}"
+        wrong: list[object] = [
+            {"instances": [{**records[0], "hour": "noon"}]},
+            {"instances": []},
+            [],
+        ]
+        for body in wrong:
+            if not 400 <= (status := ask(body).status_code) < 500:
+                yield f"rubbish is answered with {status}"
+
+
+def _answers_compared(
+    service: Service, rival: Registered | None, flights: pd.DataFrame
+) -> tuple[Check, ...]:
+    """Compare what the service answers for the candidate and for the version in charge."""
+    service.share(CANDIDATE_ANSWERS)
+    candidate = service.score(flights).probability
+    if rival is None:
+        return compare(flights, candidate).checks
+    service.share(RIVAL_ANSWERS)
+    champion = service.score(flights).probability
+    return compare(flights, candidate, champion, against=f"version {rival.version}").checks
+
+
+def _better(name: str, mine: np.ndarray, other: np.ndarray, against: str) -> Check:
+    """Check that more is called right, beyond chance."""
+    low, mean, _ = paired_interval(mine - other)
+    seen = (
+        f"Accuracy {_mean(mine):.3f} against {_mean(other):.3f} of {against}: "
+        f"{100 * mean:+.2f} points, at least {100 * low:+.2f} with {CONFIDENCE:.0%} confidence."
+    )
+    return Check(name, low > 0, seen)
+
+
+def _mean(right: np.ndarray) -> float:
+    return float(right.mean()) if len(right) else float("nan")
+
+
+def _not_worse(
+    name: str, gained: np.ndarray, against: str, confidence: float = CONFIDENCE
+) -> Check:
+    """Check that nothing is lost beyond chance."""
+    _, mean, high = paired_interval(gained, confidence)
+    seen = f"{100 * mean:+.2f} points against {against}, at most {100 * high:+.2f}."
+    return Check(name, high >= 0, seen)
+
+
+def _slices_not_worse(flights: pd.DataFrame, gained: np.ndarray, against: str) -> list[Check]:
+    """Check each slice that has enough rows.
+
+    With many slices one of them would look bad by luck; each is therefore held to a stricter
+    level, which keeps all of them together at the usual one (Bonferroni).
+    """
+    slices = {}
+    for column in SLICES:
+        for value in sorted(flights[column].unique()):
+            inside = (flights[column] == value).to_numpy()
+            if inside.sum() >= MIN_SLICE_ROWS:
+                slices[f"{column} {value}"] = inside
+    confidence = 1 - (1 - CONFIDENCE) / max(len(slices), 1)
+    return [
+        _not_worse(f"not worse for {name}", gained[inside], against, confidence)
+        for name, inside in slices.items()
+    ]

@@ -1,0 +1,107 @@
+"""A service without HTTP in this process: the same code from body to log, to try things on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from mlops_course.core.verdicts import Check, Verdict
+from mlops_course.registry.versions import resolve
+from mlops_course.release.canary import Limits, judge_canary
+from mlops_course.serving.app import Scorer
+from mlops_course.serving.contract import request_body
+from mlops_course.serving.metrics import Metrics
+from mlops_course.serving.prediction_log import (
+    KEY,
+    PredictionLog,
+    read_predictions,
+    read_requests,
+)
+from mlops_course.serving.replay import numbered
+from mlops_course.serving.routing import CHALLENGER, CHAMPION, Split, role_of
+from mlops_course.training.tracking import Store
+
+
+@contextmanager
+def rehearsal() -> Iterator[tuple[Scorer, Path]]:
+    """Have a service without HTTP, and the file of its prediction log, until the block ends.
+
+    It is the service's own code from body to log, in this process.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.db"
+        scorer = Scorer(Metrics(), PredictionLog(path))
+        try:
+            yield scorer, path
+        finally:
+            scorer.close()
+
+
+def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.DataFrame:
+    """Return what the prediction log holds after these flights, one request, went all the way.
+
+    See `rehearsal`.
+
+    Raises
+    ------
+    RegistryError
+        If the alias points at nothing.
+    ModelError
+        If the version's files are gone.
+    WorkspaceError
+        If the store is locked, damaged or deleted.
+    """
+    found = resolve(store, alias)
+    with rehearsal() as (scorer, log):
+        scorer.load(found.path, found.version)
+        scorer.score("rehearsal", request_body(flights))
+        return read_predictions(log)
+
+
+def rehearse_canary(store: Store, flights: pd.DataFrame) -> Verdict:
+    """Try two canaries in this process: a failing one must end unnoticed, a sound one stay.
+
+    The champion plays the challenger, too, once with its vocabulary spoilt.
+
+    Raises
+    ------
+    RegistryError
+        If there is no champion.
+    """
+    rows = numbered(flights, 1)
+    checks = [*_canary(store, rows, fails=True), *_canary(store, rows, fails=False)]
+    return Verdict("a canary rehearsed with a challenger that fails", tuple(checks))
+
+
+def _canary(store: Store, rows: pd.DataFrame, fails: bool) -> list[Check]:
+    champion = resolve(store)
+    split = Split("canary", 0.5)
+    with rehearsal() as (scorer, log):
+        for role in (CHAMPION, CHALLENGER):
+            scorer.load(champion.path, role, role)
+        if fails:
+            sound = scorer.models[CHALLENGER]
+            spoilt = replace(sound.model, vocabulary={})
+            scorer.models[CHALLENGER] = replace(sound, model=spoilt)
+        scorer.split = split
+        answered = {
+            str(name): scorer.score(str(name), request_body(row))[0]
+            for name, row in rows.groupby("request_id", sort=False)
+        }
+        requests = read_requests(log)
+        predictions = read_predictions(log)
+    unlabelled = pd.Series(dtype="float64", index=pd.MultiIndex.from_arrays([[], []], names=KEY))
+    limits = Limits(slow_ms=500)
+    planned = len(rows) // 2
+    ruling = judge_canary(requests, predictions, unlabelled, limits, planned)
+    blamed = [check.name for check in ruling.checks if not check.passed]
+    due = {name: CHAMPION if fails else role_of(name, split) for name in answered}
+    kind = "failing" if fails else "sound"
+    seen = f"{len(answered)} requests, half to a {kind} challenger: {ruling.action}."
+    return [
+        Check(f"{kind}: blamed for", blamed == (["failures"] if fails else []), seen),
+        Check(f"{kind}: answers", answered == due, "Who answered, request by request."),
+    ]

@@ -1,0 +1,228 @@
+"""The service's contract: how flights become a request's body, and a body becomes columns again.
+
+Bodies are in MLflow's formats. One that cannot be read gets a sentence that names the field and
+says what was expected. Needs neither MLflow nor pandas, as the service does not.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, REQUIRED, WEATHER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_ROWS = 20_000
+MAX_BYTES = 8 * 2**20
+FORMATS = ("dataframe_split", "dataframe_records", "instances")
+
+Columns = dict[str, list[Any]]
+
+
+class Refused(Exception):
+    """A request that is not scored: the sentence to answer, and the HTTP status."""
+
+    def __init__(self, sentence: str, status: int = 422) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def request_body(rows: "pd.DataFrame") -> bytes:
+    """Return rows as MLflow's ``dataframe_split``; missing numbers become null."""
+    columns = [
+        rows[name].astype(str).tolist() if name in CATEGORICAL else rows[name].tolist()
+        for name in FEATURES
+    ]
+    data = list(zip(*columns, strict=True))
+    return orjson.dumps({"dataframe_split": {"columns": FEATURES, "data": data}})
+
+
+def read_columns(body: bytes) -> dict[str, Any]:
+    """Read a request's body.
+
+    Returns
+    -------
+    The 14 features by name, numbers as float64 arrays with NaN for null, categories as lists.
+
+    Raises
+    ------
+    Refused
+        If the body is not in one of the `FORMATS`, or a field is not what was expected.
+    """
+    return _checked(_columns_of(_parsed(body)))
+
+
+def _parsed(body: bytes) -> tuple[str, Any]:
+    """Return the format that a body uses, and what it holds."""
+    message = _json(body)
+    if not isinstance(message, dict):
+        raise Refused(f"The body must be a JSON object with one of {', '.join(FORMATS)}.")
+    if len(message) != 1 or not set(message) <= set(FORMATS):
+        raise Refused(
+            f"The body needs one of {', '.join(FORMATS)} and nothing else; "
+            f"it has {', '.join(sorted(message)[:5]) or 'none'}."
+        )
+    return message.popitem()
+
+
+def _json(body: bytes) -> Any:
+    """Read JSON. MLflow's own client writes NaN, which is none, where it means null."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if b"NaN" in body:
+            with suppress(ValueError, KeyError, RecursionError):
+                return json.loads(body, parse_constant={"NaN": None}.__getitem__)
+        raise Refused(f"The body is not JSON: {error}.") from error
+
+
+def _columns_of(parsed: tuple[str, Any]) -> Columns:
+    name, content = parsed
+    if name == "dataframe_split":
+        return _of_split(content)
+    if name == "instances" and isinstance(content, dict):
+        return _of_lists(content)
+    if not isinstance(content, list) or any(not isinstance(record, dict) for record in content):
+        raise Refused(f"{name} must be a list of objects, one for each flight.")
+    given = set().union(*content) if content else set(FEATURES)
+    return {name: [record.get(name) for record in content] for name in FEATURES if name in given}
+
+
+def _of_split(content: Any) -> Columns:
+    if not isinstance(content, dict):
+        raise Refused("dataframe_split must be an object with 'columns' and 'data'.")
+    names = content.get("columns")
+    data = content.get("data")
+    if not isinstance(names, list) or not isinstance(data, list):
+        raise Refused("dataframe_split needs 'columns' and 'data', both lists.")
+    if any(not isinstance(name, str) for name in names):
+        raise Refused("dataframe_split needs names as 'columns', all of them strings.")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise Refused(f"dataframe_split names the column {twice[0]} more than once.")
+    if any(not isinstance(row, list) or len(row) != len(names) for row in data):
+        raise Refused(f"Every row of dataframe_split needs {len(names)} values.")
+    columns = zip(*data, strict=True) if data else ([] for _ in names)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+
+def _of_lists(content: Mapping[str, Any]) -> Columns:
+    if any(not isinstance(column, list) for column in content.values()):
+        raise Refused("instances, given by column, needs a list for each of them.")
+    if len({len(column) for column in content.values()}) > 1:
+        raise Refused("instances, given by column, needs lists of one length.")
+    return dict(content)
+
+
+def _checked(columns: Columns) -> dict[str, Any]:
+    missing = [name for name in FEATURES if name not in columns]
+    if missing:
+        raise Refused(f"Missing: {', '.join(missing)}. Expected: {', '.join(FEATURES)}.")
+    count = len(columns[FEATURES[0]])
+    if not 1 <= count <= MAX_ROWS:
+        raise Refused(f"{count} rows were sent; a request takes 1 to {MAX_ROWS}.")
+    numbers = {name: _numbers(name, columns[name]) for name in NUMERIC}
+    return {**numbers, **{name: _words(name, columns[name]) for name in CATEGORICAL}}
+
+
+def _words(name: str, values: list[Any]) -> list[str]:
+    if _types(name, values) != {str}:
+        raise Refused(f"{name} must be a string in every row.")
+    return values
+
+
+def _numbers(name: str, values: list[Any]) -> np.ndarray:
+    if not _types(name, values) <= {int, float, NoneType}:
+        raise Refused(f"{name} must be a number in every row.")
+    try:
+        array = np.array(values, dtype="float64")
+    except OverflowError as error:
+        raise Refused(f"{name} must be a number that 64 bits can hold.") from error
+    if np.isinf(array).any():
+        raise Refused(f"{name} must be finite in every row.")
+    return array
+
+
+def _types(name: str, values: list[Any]) -> set[type]:
+    """Return the types of the values, and refuse null where a value is required."""
+    types = set(map(type, values))
+    if NoneType in types and name in REQUIRED:
+        raise Refused(f"{name} is null in some row; only weather may be.")
+    return types
+
+
+def _property(name: str) -> dict[str, Any]:
+    if name in CATEGORICAL:
+        return {"type": "string"}
+    return {"type": ["number", "null"] if name in WEATHER else "number"}
+
+
+_FLIGHT = {
+    "type": "object",
+    "properties": {name: _property(name) for name in FEATURES},
+    "required": list(FEATURES),
+}
+_LIMIT = f"At most {MAX_ROWS} flights, and {MAX_BYTES} bytes in all."
+_FLIGHTS = {"type": "array", "items": _FLIGHT, "minItems": 1, "description": _LIMIT}
+_SPLIT = {
+    "type": "object",
+    "properties": {
+        "columns": {
+            "const": list(FEATURES),
+            "description": "Any order will do, and further columns.",
+        },
+        "data": {
+            "type": "array",
+            "minItems": 1,
+            "description": _LIMIT,
+            "items": {
+                "type": "array",
+                "prefixItems": [_property(name) for name in FEATURES],
+                "minItems": len(FEATURES),
+                "maxItems": len(FEATURES),
+            },
+        },
+    },
+    "required": ["columns", "data"],
+}
+
+
+def _alternative(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: schema},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+REQUEST_SCHEMA = {
+    "anyOf": [
+        _alternative("dataframe_records", _FLIGHTS),
+        _alternative("instances", _FLIGHTS),
+        _alternative("dataframe_split", _SPLIT),
+    ]
+}
+ANSWER_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "predictions": {
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "maximum": 1},
+            "description": "The probability of more than 15 minutes late, one for each flight.",
+        },
+        "model_version": {"type": "string"},
+    },
+    "required": ["predictions", "model_version"],
+}
+ERROR_SCHEMA = {
+    "type": "object",
+    "properties": {"error": {"type": "string"}},
+    "required": ["error"],
+}

@@ -1,0 +1,389 @@
+"""The scoring service as its owner sees it: start, load a version, score, stop.
+
+`Service` owns one child process that runs `scorer`. The child listens on a loopback port
+that the system chooses, and ends when its owner closes it or dies, whatever the manner.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pandas as pd
+
+from mlops_course.core.errors import ServiceError
+from mlops_course.serving import client
+from mlops_course.serving.contract import request_body
+from mlops_course.serving.routing import CHAMPION, Split
+
+WORKER = "mlops_course.serving.worker"
+START_SECONDS = 60.0
+REQUEST_SECONDS = 30.0
+STOP_SECONDS = 8.0
+ROWS_PER_REQUEST = 1_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the service answered to a batch of rows.
+
+    Attributes
+    ----------
+    probability
+        Probability of late, shape (rows,); NaN where a request failed.
+    version
+        The model version that answered.
+    latency_ms
+        Milliseconds each request took, shape (requests,).
+    errors
+        Requests that the service refused.
+    """
+
+    probability: np.ndarray
+    version: str
+    latency_ms: np.ndarray
+    errors: int
+
+
+class Service:
+    """A scoring service in a process of its own.
+
+    Use it as a context manager, or call `start` and `close`. A service that died is started
+    anew by the next `start`, on the same port.
+
+    Parameters
+    ----------
+    port
+        Where to listen; 0 lets the system choose.
+    predictions
+        The file of the prediction log; without one, nothing is kept.
+    access_log
+        The file of the access log, one JSON object a line; ``-`` for standard error.
+    """
+
+    def __init__(
+        self, port: int = 0, predictions: Path | None = None, access_log: Path | str | None = None
+    ) -> None:
+        self._port = port
+        self._predictions = predictions
+        self._access_log = access_log
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[dict[str, str] | None] = queue.Queue()
+        self._client: httpx.Client | None = None
+        self.url = ""
+        self.versions: dict[str, str] = {}
+        self.paths: dict[str, Path] = {}
+        self.split = Split()
+
+    def __enter__(self) -> "Service":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def version(self) -> str:
+        """The champion's version; empty before one is loaded."""
+        return self.versions.get(CHAMPION, "")
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the process runs."""
+        return self._process.pid if self._process is not None and self.alive else None
+
+    def start(self) -> None:
+        """Start the process if it does not run, and wait until it listens.
+
+        Raises
+        ------
+        ServiceError
+            If its port is taken, or it ends or says nothing within a minute.
+        """
+        with self._lock:
+            if self.alive:
+                return
+            self.close()
+            self._spawn()
+            try:
+                answer = self._answer(START_SECONDS)
+                if "url" not in answer:
+                    raise _not_started(answer.get("failed", "it said nothing"))
+            except BaseException:
+                self.close()
+                raise
+            self.url = answer["url"]
+            self._port = int(self.url.rpartition(":")[2])
+            self._client = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
+
+    def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
+        """Serve the MLflow model in the folder ``path`` from the next request on.
+
+        Parameters
+        ----------
+        role
+            ``champion``, or ``challenger`` for the one that `share` lets in.
+
+        Raises
+        ------
+        ServiceError
+            If the model cannot be read; the version served before stays.
+        """
+        with self._lock:
+            self.start()
+            answer = self._order({"load": str(path), "version": version, "role": role})
+            if "done" not in answer:
+                raise ServiceError(
+                    f"The service could not load version {version}: {answer.get('failed')}.",
+                    f"It needs an MLflow model with a skops file in {path}.",
+                    "Register the model again; the version served before stays in place.",
+                )
+            self.versions[role] = version
+            self.paths[role] = path
+            if CHAMPION in self.versions:
+                self._wait_until_ready()
+
+    def share(self, split: Split) -> None:
+        """Share requests between champion and challenger from the next one on."""
+        with self._lock:
+            self.start()
+            self._order({"split": split.mode, "share": split.share})
+            self.split = split
+
+    def begin_log(self, path: Path) -> None:
+        """Write the prediction log into a new file from the next request on.
+
+        Raises
+        ------
+        ServiceError
+            If the file cannot be written; the log before it goes on.
+        """
+        with self._lock:
+            self.start()
+            answer = self._order({"log": str(path)})
+            if "done" not in answer:
+                raise ServiceError(
+                    f"The service could not begin a log: {answer.get('failed')}.",
+                    "Whatever is scored is written down first.",
+                    "See that the workspace is there and can be written, then run again.",
+                )
+            self._predictions = path
+
+    def ping(self) -> bool:
+        """Return whether the service answers and has a model."""
+        if self._client is None:
+            return False
+        try:
+            return self._client.get("/ping").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def score(self, rows: pd.DataFrame, batch: int = ROWS_PER_REQUEST) -> Scores:
+        """Send rows as real requests of ``batch`` rows each, and return the answers in order.
+
+        Raises
+        ------
+        ServiceError
+            If the service does not answer at all. A request it refuses is counted instead.
+        """
+        if batch < 1 or not self.version:
+            raise ServiceError(
+                f"Nothing was scored: the batch has {batch} rows, the version is {self.version!r}.",
+                "A batch has at least one row, and a model must be loaded.",
+                "Call load with a registered model's path first.",
+            )
+        pieces = [rows.iloc[start : start + batch] for start in range(0, len(rows), batch)]
+        parts: list[np.ndarray] = []
+        errors = 0
+        version = self.version
+        answers = self.send(map(request_body, pieces))
+        for piece, response in zip(pieces, answers, strict=True):
+            if response.is_success:
+                answer = orjson.loads(response.content)
+                parts.append(np.array(answer["predictions"], dtype="float64"))
+                version = answer["model_version"]
+            else:
+                parts.append(np.full(len(piece), np.nan))
+                errors += 1
+        probability = np.concatenate(parts) if parts else np.empty(0)
+        return Scores(probability, version, milliseconds(answers), errors)
+
+    def send(self, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[httpx.Response]:
+        """Send bodies one after the other and return the answers, refusals among them.
+
+        Parameters
+        ----------
+        ids
+            The requests' ids, as many as bodies; by default the service gives each one.
+
+        Raises
+        ------
+        ServiceError
+            If the service does not answer at all.
+        """
+        if self._client is None or not self.alive:
+            raise self._died()
+        try:
+            return client.send_over(self._client, bodies, ids)
+        except httpx.HTTPError as error:
+            raise self._died() from error
+
+    def kill(self) -> None:
+        """Kill the process as a crash would, without a warning that it could react to.
+
+        Raises
+        ------
+        ServiceError
+            If it does not run.
+        """
+        process = self._process
+        if process is None or not self.alive:
+            raise self._died()
+        process.kill()
+
+    def close(self) -> None:
+        """Stop the process; harmless when it does not run."""
+        with self._lock:
+            process = self._process
+            self._process = None
+            client = self._client
+            self._client = None
+            if client is not None:
+                client.close()
+            if process is None:
+                return
+            with suppress(OSError):
+                if process.stdin is not None:
+                    process.stdin.close()
+            try:
+                process.wait(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=5)
+
+    def _spawn(self) -> None:
+        # A session of its own keeps "Interrupt Kernel" away from the service.
+        options: dict[str, Any]
+        if sys.platform == "win32":
+            options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        else:
+            options = {"start_new_session": True}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", WORKER, *self._options()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None if self._access_log == "-" else subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                **options,
+            )
+        except OSError as error:
+            raise _not_started(str(error.strerror)) from error
+        answers: queue.Queue[dict[str, str] | None] = queue.Queue()
+        threading.Thread(target=_listen, args=(process, answers), daemon=True).start()
+        self._process = process
+        self._answers = answers
+        self.versions = {}
+        self.paths = {}
+        self.split = Split()
+
+    def _options(self) -> list[str]:
+        given = {
+            "--port": self._port,
+            "--predictions": self._predictions,
+            "--access-log": self._access_log,
+        }
+        options: list[str] = []
+        for name, value in given.items():
+            if value:
+                options += [name, str(value)]
+        return options
+
+    def _order(self, order: Mapping[str, object]) -> dict[str, str]:
+        """Send a control line and return what the process says to it."""
+        process = self._process
+        assert process is not None and process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        except OSError as error:
+            raise self._died() from error
+        return self._answer(START_SECONDS)
+
+    def _answer(self, seconds: float) -> dict[str, str]:
+        try:
+            answer = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            answer = None
+        if answer is None:
+            raise self._died()
+        return answer
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ping():
+            if not self.alive or time.monotonic() > deadline:
+                raise self._died()
+            time.sleep(0.02)
+
+    def _died(self) -> ServiceError:
+        """Return the error to raise; a process that is on its way out has a second to be gone."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
+        state = "does not answer" if self.alive else "is not running"
+        return ServiceError(
+            f"The scoring service {state}.",
+            "Production traffic goes through it.",
+            "Run again: a new one is started by itself.",
+        )
+
+
+def milliseconds(answers: Sequence[httpx.Response]) -> np.ndarray:
+    """Return how long each answer took, shape (answers,)."""
+    return np.array([1000 * answer.elapsed.total_seconds() for answer in answers])
+
+
+def _not_started(why: str) -> ServiceError:
+    return ServiceError(
+        f"The scoring service could not be started: {why}.",
+        "It is a second Python process that listens on a free port of this computer.",
+        "Choose another port, or stop what uses it; close other notebooks if memory is short.",
+    )
+
+
+def _listen(
+    process: "subprocess.Popen[str]", answers: "queue.Queue[dict[str, str] | None]"
+) -> None:
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            with suppress(json.JSONDecodeError):
+                answers.put(json.loads(line))
+    answers.put(None)

@@ -1,0 +1,140 @@
+"""The simulator's controls: what a person sets before a run, and the buttons that drive one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets as widgets
+
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+
+FIRST_CHOICE = ("good", "drift")
+
+
+class Controls:
+    """The settings of a run as widgets, and four buttons; `config` reads the settings."""
+
+    def __init__(self, config: RunConfig) -> None:
+        first = [(SCENARIOS[name].title, name) for name in FIRST_CHOICE]
+        known = {SCENARIOS[name].incident.name for name in FIRST_CHOICE}
+        others = [(s.title, s.name) for s in SCENARIOS.values() if s.name not in known]
+        others = [choice for choice in others if choice[1] not in FIRST_CHOICE]
+        wide = {"description_width": "initial"}
+        self.first = widgets.ToggleButtons(options=first, value=None)
+        self.first.style.button_width = "120px"
+        self.others = widgets.Dropdown(
+            options=[("Other incidents …", ""), *others], value="", layout={"width": "230px"}
+        )
+        self.weeks = widgets.IntSlider(
+            min=1, max=17, value=8, description="Weeks", style=wide, layout={"width": "230px"}
+        )
+        self.threshold = widgets.FloatSlider(
+            min=min(0.80, config.threshold),
+            max=max(0.99, config.threshold),
+            step=0.01,
+            value=config.threshold,
+            readout_format=".0%",
+            description="Alert below",
+            style=wide,
+            layout={"width": "250px"},
+        )
+        self.seed = widgets.BoundedIntText(
+            value=config.seed,
+            min=0,
+            max=2**32 - 1,
+            description="Seed",
+            style=wide,
+            layout={"width": "110px"},
+        )
+        self.retrain = widgets.Checkbox(
+            value=config.retrain == "auto",
+            description="Retrain automatically",
+            indent=False,
+            layout={"width": "auto"},
+        )
+        self.run = _button("Run pipeline", "play", width="140px", button_style="primary")
+        self.pause = _button("Pause", "pause")
+        self.step = _button("Step", "step-forward")
+        self.reset = _button("Reset", "undo")
+        self.settings = (
+            self.first,
+            self.others,
+            self.weeks,
+            self.threshold,
+            self.seed,
+            self.retrain,
+        )
+        self.first.observe(self._chose_first, "value")
+        self.others.observe(self._chose_other, "value")
+        self.choose(config.scenario)
+        self.weeks.value = config.planned_weeks
+
+    @property
+    def scenario(self) -> str:
+        """The name of the chosen scenario."""
+        return self.first.value or self.others.value
+
+    @property
+    def config(self) -> RunConfig:
+        """What the controls say, as the pipeline takes it."""
+        return RunConfig(
+            scenario=self.scenario,
+            weeks=self.weeks.value,
+            seed=self.seed.value,
+            threshold=round(self.threshold.value, 4),
+            retrain="auto" if self.retrain.value else "never",
+        )
+
+    def choose(self, scenario: str) -> None:
+        """Choose a scenario by name; ``none`` and ``clock`` are *good* and *drift*."""
+        incident = SCENARIOS[scenario].incident.name
+        same = [n for n in FIRST_CHOICE if scenario in (n, SCENARIOS[n].incident.name)]
+        if same and incident in ("none", "clock"):
+            self.first.value = same[0]
+        else:
+            self.others.value = scenario
+
+    def box(self, below: widgets.Widget) -> widgets.VBox:
+        """Return everything in its place, with the picture below the controls."""
+        rows = (
+            [self.first, self.others],
+            [self.weeks, self.threshold, self.seed, self.retrain],
+            [self.run, self.pause, self.step, self.reset],
+        )
+        controls = widgets.VBox([widgets.HBox(row) for row in rows])
+        controls.add_class("mls-controls")
+        return widgets.VBox([controls, below])
+
+    def follow(self, status: str) -> None:
+        """Enable what makes sense now."""
+        busy = status in ("running", "paused")
+        for control in self.settings:
+            control.disabled = busy
+        self.run.disabled = status == "running"
+        self.run.description = "Continue" if status == "paused" else "Run pipeline"
+        self.pause.disabled = status != "running"
+        self.step.disabled = status == "running"
+        self.reset.disabled = status == "idle"
+
+    def _chose_first(self, change: Mapping[str, Any]) -> None:
+        if change["new"]:
+            self._fit_weeks(change["new"])
+            self.others.value = ""
+
+    def _chose_other(self, change: Mapping[str, Any]) -> None:
+        if change["new"]:
+            self.first.value = None
+            self._fit_weeks(change["new"])
+        elif not self.first.value:
+            self.first.value = FIRST_CHOICE[0]
+
+    def _fit_weeks(self, name: str) -> None:
+        """Keep the settings valid at every moment: whoever watches one reads them all."""
+        scenario = SCENARIOS[name]
+        usual = self.weeks.max != scenario.max_weeks
+        self.weeks.max = scenario.max_weeks
+        if usual:
+            self.weeks.value = scenario.default_weeks
+
+
+def _button(text: str, icon: str, width: str = "100px", **style: str) -> widgets.Button:
+    return widgets.Button(description=text, icon=icon, layout={"width": width}, **style)

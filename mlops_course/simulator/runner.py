@@ -1,0 +1,123 @@
+"""Reading a run's events step by step: play, pause, step, cancel, all on one thread."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from typing import Literal
+
+from mlops_course.core.errors import CourseError
+from mlops_course.pipeline.events import Event, StageFinished, StageStarted, WeekScored
+
+Order = Literal["play", "pause", "step", "cancel"]
+
+
+class Driver:
+    """Draws events from a source and hands them on, as far as it is told to.
+
+    Parameters
+    ----------
+    source
+        Opens the events; called on the thread that works, so that trouble shows there.
+    hear
+        Takes the driver and each event.
+    rest
+        Takes the driver when it pauses.
+    end
+        Takes the driver and what stopped it: an exception, or None.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], Iterator[Event]],
+        hear: Callable[["Driver", Event], None],
+        rest: Callable[["Driver"], None],
+        end: Callable[["Driver", BaseException | None], None],
+    ) -> None:
+        self._source = source
+        self._hear = hear
+        self._rest = rest
+        self._end = end
+        self._before: Driver | None = None
+        self._changed = threading.Condition()
+        self._order: Order = "pause"
+        self._resting = False
+        self._ended = False
+
+    def follow(self, earlier: "Driver | None") -> None:
+        """Let an earlier driver end first: both use the same service and store."""
+        self._before = earlier
+
+    def start(self) -> None:
+        """Work on a thread of its own, which the interpreter's end does not wait for."""
+        threading.Thread(target=self._work_apart, name="mlops-simulator", daemon=True).start()
+
+    def tell(self, order: Order) -> None:
+        """Give an order. It holds from the next event on; after ``cancel`` none counts."""
+        with self._changed:
+            if self._order != "cancel":
+                self._order = order
+                self._resting = False
+            self._changed.notify_all()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was told to stop for good."""
+        return self._order == "cancel"
+
+    def wait(self, timeout: float | None = None, *, for_rest: bool = False) -> bool:
+        """Wait until it has ended, or with ``for_rest`` also until it pauses."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._ended or (for_rest and self._resting), timeout
+            )
+
+    def work(self) -> None:
+        """Draw events on the calling thread until the source ends or a cancel arrives."""
+        trouble: BaseException | None = None
+        events: Iterator[Event] = iter(())
+        try:
+            if self._before is not None:
+                self._before.wait()
+                self._before = None
+            if not self.cancelled:
+                events = self._source()
+                self._draw(events)
+        except BaseException as error:
+            trouble = error
+            raise
+        finally:
+            if isinstance(events, Generator):
+                with suppress(Exception):
+                    events.close()
+            self._end(self, trouble)
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _work_apart(self) -> None:
+        with suppress(CourseError):  # it was handed to `end`; anything else is logged as well
+            self.work()
+
+    def _draw(self, events: Iterator[Event]) -> None:
+        """A step is a stage or a week with all it set off; the next one opens with its event."""
+        stepped = False
+        for event in events:
+            if stepped and isinstance(event, StageStarted | WeekScored):
+                stepped = False
+                self._stop_for_orders()
+            if self.cancelled:
+                return
+            self._hear(self, event)
+            stepped = stepped or isinstance(event, StageFinished | WeekScored)
+
+    def _stop_for_orders(self) -> None:
+        with self._changed:
+            if self._order == "step":
+                self._order = "pause"
+            if self._order != "pause":
+                return
+        self._rest(self)
+        with self._changed:
+            self._resting = self._order == "pause"
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._order != "pause")

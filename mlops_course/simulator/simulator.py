@@ -1,0 +1,398 @@
+"""The pipeline simulator: controls, a picture, and a real run behind them.
+
+Nothing is made up here: the picture shows the events of `pipeline.run_pipeline` and nothing
+else. Whatever a button does, a method does too, without a browser.
+"""
+
+import threading
+import time
+import weakref
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from mlops_course.core.errors import CourseError
+from mlops_course.core.workspace import Workspace
+from mlops_course.pipeline.events import STAGES, Event
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
+from mlops_course.serving.service import Service
+from mlops_course.simulator import alert_log, poster, views
+from mlops_course.simulator.controls import Controls
+from mlops_course.simulator.runner import Driver, Order
+
+REFRESH_SECONDS = 0.1
+_STATIC = files("mlops_course.simulator").joinpath("static")
+_PARTS: Mapping[str, Callable[[RunState], str]] = {
+    "mode": lambda state: state.status,
+    "status": lambda state: escape(views.status(state)),
+    "spoken": lambda state: escape(views.spoken(state)),
+    "strip": views.strip,
+    "tiles": views.tiles,
+    "chart": views.chart,
+    "inputs": views.inputs,
+    "log": alert_log.log,
+}
+
+
+class Picture(anywidget.AnyWidget):
+    """The picture in the page, one text a part, so that an update sends only what changed."""
+
+    _esm = _STATIC.joinpath("simulator.js").read_text(encoding="utf-8")
+    _css = _STATIC.joinpath("simulator.css").read_text(encoding="utf-8")
+    mode = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+    spoken = traitlets.Unicode().tag(sync=True)
+    stale = traitlets.Unicode().tag(sync=True)
+    strip = traitlets.Unicode().tag(sync=True)
+    tiles = traitlets.Unicode().tag(sync=True)
+    chart = traitlets.Unicode().tag(sync=True)
+    inputs = traitlets.Unicode().tag(sync=True)
+    log = traitlets.Unicode().tag(sync=True)
+    debrief = traitlets.Unicode().tag(sync=True)
+    figures = traitlets.Dict().tag(sync=True)
+    about = traitlets.Dict().tag(sync=True)
+    selected = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self) -> None:
+        self._exclusive = threading.RLock()
+        super().__init__(about={stage: views.about(stage) for stage in STAGES})
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take a change from the page, never in the middle of `show`."""
+        with self._exclusive:
+            super().set_state(sync_data)
+
+    def show(self, state: RunState, stale: str = "", debrief: str = "") -> None:
+        """Draw a state; parts that look as before are not sent."""
+        parts: dict[str, Any] = {name: view(state) for name, view in _PARTS.items()}
+        parts["figures"] = {stage: views.figures(state, stage) for stage in STAGES}
+        with self._exclusive, self.hold_sync():
+            for name, value in (parts | {"stale": stale, "debrief": debrief}).items():
+                setattr(self, name, value)
+
+
+class StillPicture:
+    """A run's picture for places where no kernel runs; the same for the same run."""
+
+    def __init__(self, svg: str, description: str) -> None:
+        self.svg = svg
+        self.description = description
+
+    def __repr__(self) -> str:
+        return self.description
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self.html()}
+
+    def html(self) -> str:
+        """Return an ``<img>`` that holds the whole picture."""
+        data = b64encode(self.svg.encode()).decode()
+        return (
+            f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(self.description)}" '
+            'style="max-width:100%">'
+        )
+
+
+class PipelineSimulator:
+    """A pipeline that runs for real, with controls, a picture and data frames.
+
+    Parameters
+    ----------
+    scenario
+        A key of `scenarios.SCENARIOS`: ``good``, ``drift``, ``real-year`` or an incident.
+    weeks
+        Weeks of production; None takes the scenario's own number.
+    seed
+        Draws the training rows and every week's rows.
+    threshold
+        Accuracy below which the alert fires.
+    retrain
+        Whether to retrain automatically when an alert persists: True or ``auto``, False or
+        ``never``.
+    workspace
+        The folder for results; by default that of `workspace.open_workspace`.
+
+    Attributes
+    ----------
+    state, error
+        What is known of the run, and the exception that stopped it, if one did.
+    service
+        The scoring service; after a run it still answers at ``service.url``.
+    controls, view, box
+        The widgets: settings and buttons, the picture, and both together.
+
+    Raises
+    ------
+    ParameterError
+        If a value is out of range.
+    """
+
+    def __init__(
+        self,
+        scenario: str = "good",
+        weeks: int | None = None,
+        seed: int = 0,
+        threshold: float = 0.90,
+        retrain: bool | str = True,
+        workspace: Workspace | str | Path | None = None,
+    ) -> None:
+        words: dict[bool | str, str] = {True: "auto", False: "never"}
+        config = RunConfig(scenario, weeks, seed, threshold, words.get(retrain, str(retrain)))
+        self.state = RunState()
+        self.error: BaseException | None = None
+        self.service = Service()
+        self._workspace = workspace
+        self._lock = threading.RLock()
+        self._events: list[Event] = []
+        self._driver: Driver | None = None
+        self._former: Driver | None = None
+        self._shown: RunConfig | None = None
+        self._next_paint = 0.0
+        self._timer: threading.Timer | None = None
+        self.controls = Controls(config)
+        self.view = Picture()
+        self.box = self.controls.box(self.view)
+        self._connect()
+        self._paint()
+        idle = [other.service for other in _ALL if other._driver is None]
+        _ALL.add(self)
+        weakref.finalize(self, self.service.close)
+        threading.Thread(target=_load_pipeline, daemon=True).start()
+        self._warm_up = threading.Thread(target=_start, args=(self.service, idle))
+        self._warm_up.start()
+
+    # ---- what a person does
+
+    def run(self, scenario: str | None = None) -> "PipelineSimulator":
+        """Run the whole pipeline here and now, and return when it is done.
+
+        Raises
+        ------
+        CourseError
+            If the run cannot start or a stage fails; what happened before is kept.
+        """
+        if scenario is not None:
+            self.controls.choose(RunConfig(scenario).scenario)
+        self.reset()
+        self._begin("play").work()
+        if self.state.status == "failed":
+            raise CourseError("The run stopped.", self.state.error, "What it had finished is kept.")
+        return self
+
+    def play(self) -> None:
+        """Run or continue on a thread of its own, and return at once: the *Run* button."""
+        self._order("play")
+
+    def step(self) -> None:
+        """Do one stage or one week of production, and return when it is done."""
+        driver = self._order("step")
+        if driver is not None:
+            driver.wait(for_rest=True)
+
+    def pause(self) -> None:
+        """Stop after the stage or week that is under way."""
+        with self._lock:
+            if self._driver is not None:
+                self._driver.tell("pause")
+                self.controls.pause.disabled = True
+
+    def reset(self) -> None:
+        """Forget the run; one under way ends after what it is doing."""
+        with self._lock:
+            if self._driver is not None:
+                self._driver.tell("cancel")
+                self._former = self._driver
+                self._driver = None
+            self.state = RunState()
+            self.error = None
+            self._shown = None
+            self._events = []
+            self._paint()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until a run in the background has paused or ended; False if time ran out."""
+        driver = self._driver
+        return driver is None or driver.wait(timeout, for_rest=True)
+
+    def close(self) -> None:
+        """Stop the run and the scoring service; a later run starts the service anew."""
+        driver = self._driver or self._former
+        if driver is not None:
+            driver.tell("cancel")
+            driver.wait(10)
+        self._warm_up.join()
+        self.service.close()
+
+    # ---- what can be read
+
+    @property
+    def config(self) -> RunConfig:
+        """What the controls say now."""
+        return self.controls.config
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Everything the run has said so far."""
+        return tuple(self._events)
+
+    @property
+    def result(self) -> RunResult:
+        """The run so far as data frames."""
+        return result_of(self.state)
+
+    def picture(self) -> StillPicture:
+        """Return the run as a still picture, the same for the same run."""
+        return StillPicture(poster.render(self.state), poster.describe(self.state))
+
+    def __repr__(self) -> str:
+        config = self.config
+        return (
+            f"PipelineSimulator(scenario={config.scenario!r}, weeks={config.weeks}, "
+            f"seed={config.seed}, threshold={config.threshold:g}, "
+            f"retrain={config.retrain == 'auto'})"
+        )
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
+        """Show the live widget; where no kernel runs, the still picture."""
+        bundle: dict[str, Any] = dict(self.box._repr_mimebundle_() or {})
+        return bundle | {"text/plain": repr(self), "text/html": self.picture().html()}
+
+    # ---- how a run is driven
+
+    def _connect(self) -> None:
+        controls = self.controls
+        controls.run.on_click(lambda _: self._order("play"))
+        controls.step.on_click(lambda _: self._order("step"))
+        controls.pause.on_click(lambda _: self.pause())
+        controls.reset.on_click(lambda _: self.reset())
+        for setting in controls.settings:
+            setting.observe(lambda _: self._paint(), "value")
+
+    def _order(self, order: Order) -> Driver | None:
+        """Begin or continue in the background; None when a run is already under way."""
+        with self._lock:
+            if self._driver is None:
+                driver = self._begin(order)
+                driver.start()
+            elif self.state.status == "paused":
+                driver = self._driver
+                self.state = replace(self.state, status="running")
+                driver.tell(order)
+                self._paint()
+            else:
+                return None
+        return driver
+
+    def _begin(self, order: Order) -> Driver:
+        with self._lock:
+            config = self.config
+            self.state = RunState(status="running")
+            self.error = None
+            self._shown = config
+            self._events = []
+            driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end)
+            driver.follow(self._former)
+            driver.tell(order)
+            self._driver = driver
+            self._paint()
+        return driver
+
+    def _source(self, config: RunConfig) -> Iterator[Event]:
+        from mlops_course.pipeline.loop import run_pipeline
+
+        return run_pipeline(config, self._workspace, self.service)
+
+    def _hear(self, driver: Driver, event: Event) -> None:
+        with self._lock:
+            if driver is not self._driver:
+                return
+            self._events.append(event)
+            state = advance(self.state, event)
+            self.state = replace(state, status="running") if state.status == "paused" else state
+            self._paint_soon()
+
+    def _rest(self, driver: Driver) -> None:
+        with self._lock:
+            if driver is self._driver:
+                self.state = replace(self.state, status="paused")
+                self._paint()
+
+    def _end(self, driver: Driver, trouble: BaseException | None) -> None:
+        with self._lock:
+            if driver is not self._driver:
+                return
+            self._driver = None
+            self._former = driver
+            self.error = trouble
+            if trouble is not None:
+                self.state = replace(self.state, status="failed", error=_sentence(trouble))
+            self._paint()
+
+    # ---- how it is shown
+
+    def _paint_soon(self) -> None:
+        """Paint now, or once the time between two paintings has passed."""
+        wait = self._next_paint - time.monotonic()
+        if wait <= 0:
+            self._paint()
+        elif self._timer is None:
+            self._timer = threading.Timer(wait, self._paint)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _paint(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._next_paint = time.monotonic() + REFRESH_SECONDS
+            self.view.show(self.state, self._stale(), self._debrief())
+            self.controls.follow(self.state.status)
+
+    def _stale(self) -> str:
+        shown = self._shown
+        if shown is None or self.state.status not in ("finished", "failed"):
+            return ""
+        if shown == self.config:
+            return ""
+        return (
+            f"The settings have changed. Below is still the former run "
+            f"({escape(SCENARIOS[shown.scenario].title)}, seed {shown.seed}): press Run pipeline."
+        )
+
+    def _debrief(self) -> str:
+        if self.state.started is None:
+            return ""
+        scenario = SCENARIOS[self.state.started.scenario]
+        return alert_log.debrief(self.state, scenario.story, scenario.response)
+
+
+_ALL: "weakref.WeakSet[PipelineSimulator]" = weakref.WeakSet()
+
+
+def _load_pipeline() -> None:
+    """Import what a first run would wait for."""
+    import mlops_course.pipeline.loop  # noqa: F401
+
+
+def _start(service: Service, idle: list[Service]) -> None:
+    """Start a service ahead of its first run; idle simulators give theirs up, to save memory."""
+    for other in idle:
+        other.close()
+    with suppress(CourseError):
+        service.start()
+
+
+def _sentence(trouble: BaseException) -> str:
+    if isinstance(trouble, CourseError):
+        return str(trouble)
+    if isinstance(trouble, KeyboardInterrupt):
+        return "The run was interrupted. Press Run pipeline to start again."
+    return f"{type(trouble).__name__}: {trouble} (not foreseen: please report it)."

@@ -1,0 +1,122 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mlops_course.core.workspace import open_workspace
+from mlops_course.pipeline.scenarios import SCENARIOS
+
+
+@pytest.fixture
+def run(workspace):
+    def call(*arguments, **options):
+        command = [sys.executable, "-m", "mlops_course", *arguments]
+        if arguments:
+            command += ["--workspace", str(workspace.root)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+    return call
+
+
+def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run):
+    done = run("simulate", "--scenario", "drift", "--weeks", "7", "--seed", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert list(record) == [
+        "scenario", "seed", "threshold", "weeks", "alerts", "promotions", "stages", "total_seconds"
+    ]  # fmt: skip
+    assert (record["scenario"], record["seed"], record["threshold"]) == ("drift", 3, 0.9)
+    assert list(record["weeks"][0]) == [
+        "week", "rows", "accuracy", "model_version", "drifted", "alert"
+    ]  # fmt: skip
+    assert [week["alert"] for week in record["weeks"]] == [False] * 3 + [True] * 3 + [False]
+    assert list(record["alerts"][0]) == ["week", "rule", "value", "threshold", "message"]
+    assert list(record["promotions"][0]) == ["week", "from", "to", "reason", "run_id"]
+    assert [promotion["to"] for promotion in record["promotions"]] == ["1", "2"]
+    assert sum(record["stages"].values()) <= record["total_seconds"]
+    assert "ALERT" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_simulate_when_asked_to_list_then_names_every_scenario(run):
+    done = run("simulate", "--list")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["simulate", "--scenario", "winter"], "no scenario 'winter'"),
+        (["simulate", "--weeks", "99"], "1 to 17 weeks"),
+        (["simulate", "--threshold", "90"], "between 0.5 and 0.999"),
+        (["simulate", "--retrain", "maybe"], "'auto' or 'never'"),
+        (["simulate", "--weeks", "many"], "invalid int value: 'many'"),
+        (["simulate", "--colour", "red"], "unrecognised: --colour red"),
+        (["reset"], "takes a confirmation"),
+        (["notebooks"], "--execute --check --solved is required"),
+    ],
+)
+def test_command_when_misused_then_status_2_and_a_sentence(run, arguments, sentence):
+    done = run(*arguments, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and sentence in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_command_when_none_is_given_then_lists_them(run):
+    done = run()
+    assert done.returncode == 2 and "COMMAND" in done.stderr
+
+
+def test_doctor_when_all_is_well_then_status_0_and_names_every_check(run, workspace):
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    names = [line.split()[1] for line in done.stdout.splitlines()]
+    assert names == ["python", "packages", "memory", "disk", "ports", "workspace"]
+    assert str(workspace.root) in done.stdout
+
+
+def test_doctor_when_store_is_damaged_then_status_1_and_the_way_out(run, workspace):
+    workspace.database.write_bytes(b"rubbish" * 500)
+    done = run("doctor")
+    assert done.returncode == 1
+    assert "damaged" in done.stdout and "mlops-course reset" in done.stdout
+
+
+def test_reset_when_confirmed_then_empties_a_damaged_workspace_and_keeps_the_cache(run, workspace):
+    workspace.database.write_bytes(b"rubbish" * 500)
+    done = run("reset", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not workspace.database.exists() and (workspace.cache / "flights.parquet").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends Unix signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_simulate_when_interrupted_then_status_130_and_the_run_is_closed(workspace, how):
+    command = [sys.executable, "-m", "mlops_course", "simulate", "--scenario", "real-year"]
+    process = subprocess.Popen(
+        [*command, "--workspace", str(workspace.root)], stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("week"):
+            process.send_signal(how)
+            break
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=30) == 130
+    assert "Interrupted" in said and "Traceback" not in said
+
+    from mlops_course.training import tracking
+
+    store = tracking.connect(open_workspace(workspace.root))
+    runs = store.client.search_runs([store.experiment_id], "tags.`mlflow.runName` = 'real-year'")
+    assert [found.info.status for found in runs] == ["KILLED"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a Unix shell")
+def test_simulate_when_its_reader_goes_away_then_it_ends_quietly(workspace):
+    command = f"{sys.executable} -m mlops_course simulate --weeks 1 --json"
+    command += f" --workspace {workspace.root} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

@@ -1,0 +1,91 @@
+import shutil
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_course.core.errors import ParameterError, WorkspaceError
+from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, encode, vocabulary_of
+from mlops_course.data.flights import bootstrap, fingerprint, labelled, load_flights
+
+
+@pytest.fixture(scope="module")
+def year(shared_workspace):
+    return load_flights(shared_workspace)
+
+
+def test_load_when_whole_year_then_holds_the_flights_that_pushed_back(year):
+    assert len(year) == 328_521
+    assert len(labelled(year)) == 327_346
+    assert labelled(year)["late"].mean() == pytest.approx(0.237, abs=5e-4)
+    assert year["dep_delay"].notna().all()
+    assert {str(year[name].dtype) for name in NUMERIC} == {"float64"}
+    assert {str(year[name].dtype) for name in CATEGORICAL} == {"category"}
+
+
+def test_load_when_flight_is_known_then_joins_the_weather_of_its_airport_and_hour(shared_workspace):
+    flights = load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 1), extra=["flight"])
+    first = flights[flights["flight"] == 1545].iloc[0]
+    assert (first["carrier"], first["origin"], first["dest"]) == ("UA", "EWR", "IAH")
+    assert first["temp"] == pytest.approx(39.02) and first["dep_delay"] == 2
+
+
+def test_load_when_the_cached_file_is_damaged_then_it_is_made_again(workspace, year):
+    (workspace.cache / "flights.parquet").write_bytes(b"stray")
+    pd.testing.assert_frame_equal(load_flights(workspace), year)
+
+
+def test_load_when_the_workspace_was_deleted_then_says_so(workspace):
+    shutil.rmtree(workspace.root)
+    with pytest.raises(WorkspaceError, match="from its first cell"):
+        load_flights(workspace)
+
+
+def test_load_when_period_lies_outside_2013_then_says_what_there_is(shared_workspace):
+    with pytest.raises(ParameterError, match="2013-01-01 to 2013-12-31"):
+        load_flights(shared_workspace, date(2014, 1, 1), date(2014, 2, 1))
+    with pytest.raises(ParameterError, match="first day first"):
+        load_flights(shared_workspace, date(2013, 2, 1), date(2013, 1, 1))
+
+
+@pytest.mark.parametrize("first", ["April", "1.4.2013", None])
+def test_load_when_a_day_is_none_then_says_how_to_give_one(shared_workspace, first):
+    with pytest.raises(ParameterError, match=r"such as date\(2013, 9, 2\)"):
+        load_flights(shared_workspace, first, date(2013, 4, 30))
+
+
+def test_bootstrap_when_seed_or_stream_differs_then_other_rows_come_in_another_order(year):
+    january = year[year["date"] < "2013-02-01"]
+    same, other = bootstrap(january, 0), bootstrap(january, 1)
+    assert bootstrap(january, 0).index.equals(same.index)
+    assert len(other) == len(january)
+    share = len(np.intersect1d(same.index.unique(), other.index.unique())) / len(january)
+    assert 0.3 < share < 0.5
+    assert not bootstrap(january, 0, stream=1).index.equals(same.index)
+
+
+def test_fingerprint_when_a_value_a_name_or_the_order_changes_then_changes(year):
+    rows = year.iloc[:1_000]
+    known = fingerprint(rows)
+    assert fingerprint(rows.copy()) == known
+    assert fingerprint(rows.iloc[::-1]) != known
+    assert fingerprint(rows.rename(columns={"temp": "warmth"})) != known
+    changed = rows.copy()
+    changed.loc[changed.index[5], "dep_delay"] += 1
+    assert fingerprint(changed) != known
+
+
+def test_encode_when_frame_or_plain_lists_then_same_matrix(year):
+    rows = year.iloc[:500]
+    words = vocabulary_of(rows)
+    plain = {name: rows[name].tolist() for name in FEATURES}
+    matrix = encode(rows, words)
+    assert matrix.shape == (500, 14) and matrix.dtype == np.float64
+    np.testing.assert_array_equal(matrix, encode(plain, words))
+    assert matrix[0, FEATURES.index("origin")] == words["origin"].index(rows["origin"].iloc[0])
+
+
+def test_encode_when_category_is_unknown_then_becomes_missing(year):
+    rows = {name: year[name].iloc[:1].tolist() for name in FEATURES} | {"dest": ["XXX"]}
+    assert np.isnan(encode(rows, vocabulary_of(year))[0, FEATURES.index("dest")])

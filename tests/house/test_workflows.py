@@ -1,0 +1,48 @@
+"""The workflow files, ours and the one that lesson 06 gives away, under zizmor."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CLONE = Path(__file__).parents[2]
+GATE = CLONE / "notebooks" / "06_release_gate.yml"
+WORKFLOWS = [GATE, *sorted((CLONE / ".github" / "workflows").glob("*.yml"))]
+
+
+def zizmor(path: Path) -> "subprocess.CompletedProcess[str]":
+    command = [Path(sys.executable).with_name("zizmor"), "--offline", "--no-progress", path]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_when_checked_by_zizmor_then_nothing_is_found(path):
+    done = zizmor(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "finding"),
+    [
+        ('"$CANDIDATE"', "${{ inputs.candidate }}", "template-injection"),
+        ("        with:\n          persist-credentials: false\n", "", "artipacked"),
+        ("actions/setup-python@e797f83bcb11b83ae66e0230d6156d7c80228e7c", "x/y@v1", "unpinned"),
+    ],
+)
+def test_workflow_when_a_fault_is_planted_then_zizmor_names_it(tmp_path, good, bad, finding):
+    text = GATE.read_text(encoding="utf-8")
+    assert good in text
+    planted = tmp_path / "gate.yml"
+    planted.write_text(text.replace(good, bad), encoding="utf-8")
+    done = zizmor(planted)
+    assert done.returncode != 0 and finding in done.stdout
+
+
+def test_workflow_when_shown_in_the_lesson_then_every_line_of_it_is_the_files():
+    (path,) = (CLONE / "notebooks").glob("06_*.ipynb")
+    prose = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    _, _, rest = prose.partition("```yaml\n")
+    shown, _, _ = rest.partition("```")
+    assert shown and shown in GATE.read_text(encoding="utf-8")

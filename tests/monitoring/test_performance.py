@@ -1,0 +1,67 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_course.data.features import FEATURES
+from mlops_course.data.flights import load_flights
+from mlops_course.monitoring.performance import join, measure
+from mlops_course.serving.prediction_log import KEY
+from mlops_course.serving.replay import numbered
+
+
+@pytest.fixture(scope="module")
+def week(shared_workspace):
+    return numbered(load_flights(shared_workspace, date(2013, 9, 23), date(2013, 9, 29)), 500)
+
+
+def logged(week, probability, role="champion"):
+    """The prediction log of a week in which every flight was answered with these."""
+    return week[[*KEY, *FEATURES]].assign(role=role, version="1", probability=probability)
+
+
+def measured(week, probability):
+    return measure(join(logged(week, probability), week.set_index(KEY)["late"]))
+
+
+def test_measure_when_every_call_is_right_then_accuracy_is_one(week):
+    quality = measured(week, (week["late"] == 1).to_numpy() * 1.0)
+    assert quality.accuracy == 1.0 and quality.confidence == 1.0 and quality.unanswered == 0
+    assert quality.predicted_late == pytest.approx(quality.observed_late, abs=0.003)
+
+
+def test_measure_when_nothing_is_called_late_then_accuracy_is_the_share_on_time(week):
+    quality = measured(week, np.full(len(week), 0.2))
+    assert quality.accuracy == pytest.approx(1 - quality.observed_late)
+    assert quality.predicted_late == 0 and quality.confidence == pytest.approx(0.8)
+
+
+def test_measure_when_flights_were_diverted_then_they_count_as_rows_without_label(week):
+    quality = measured(week, np.full(len(week), 0.2))
+    assert quality.answered == quality.rows
+    assert quality.rows - quality.labelled == week["late"].isna().sum() > 0
+
+
+def test_measure_when_flights_have_no_answer_then_they_are_unanswered_and_not_on_time(week):
+    calls = (week["late"] == 1).to_numpy() * 1.0
+    log = logged(week, calls)
+    some = log[log["request_id"] != log["request_id"].iloc[0]]
+    quality = measure(join(some, week.set_index(KEY)["late"]))
+    assert quality.unanswered == len(log) - len(some) == 500
+    assert quality.accuracy == 1.0 and quality.labelled < quality.answered == len(some)
+
+
+def test_measure_when_nothing_was_answered_then_no_share_is_known_and_nothing_is_warned(week):
+    none = logged(week, 0.5).iloc[:0]
+    quality = measure(join(none, week.set_index(KEY)["late"]))
+    assert quality.unanswered == quality.rows == len(week) and quality.labelled == 0
+    assert np.isnan([quality.accuracy, quality.predicted_late, quality.confidence]).all()
+    assert quality.upper == 1.0 and quality.observed_late == week["late"].mean()
+
+
+def test_join_when_a_shadow_looked_on_or_a_request_came_twice_then_each_flight_counts_once(week):
+    first, again = logged(week, 0.9), logged(week, 0.1)
+    log = pd.concat([logged(week, 0.3, role="shadow"), first, again])
+    joined = join(log, week.set_index(KEY)["late"])
+    assert len(joined) == len(week) and (joined["probability"] == 0.9).all()

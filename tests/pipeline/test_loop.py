@@ -1,0 +1,242 @@
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import numpy as np
+import psutil
+import pytest
+
+from mlops_course.core.errors import ParameterError, WorkspaceError
+from mlops_course.core.workspace import open_workspace
+from mlops_course.pipeline.events import (
+    STAGES,
+    AlertRaised,
+    Notified,
+    Promoted,
+    Rejected,
+    Retrained,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    WeekScored,
+)
+from mlops_course.pipeline.loop import run_pipeline
+from mlops_course.pipeline.scenarios import RunConfig
+from mlops_course.registry import versions
+from mlops_course.serving.service import Service
+from mlops_course.training import tracking
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, template_cache):
+    workspace = open_workspace(tmp_path_factory.mktemp("pipeline") / "workspace")
+    shutil.copytree(template_cache, workspace.cache, dirs_exist_ok=True)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def good(place, service):
+    return list(run_pipeline(RunConfig("good"), place, service))
+
+
+@pytest.fixture(scope="module")
+def drift(place, service, good):
+    return list(run_pipeline(RunConfig("drift"), place, service))
+
+
+def only(events, *kinds):
+    return [event for event in events if isinstance(event, kinds)]
+
+
+def test_good_run_when_finished_then_every_stage_ran_once_in_order(good):
+    assert isinstance(good[0], RunStarted) and isinstance(good[-1], RunFinished)
+    started = [(event.stage, event.cycle) for event in only(good, StageStarted)]
+    assert started == [(stage, 1) for stage in STAGES]
+    assert [event.stage for event in only(good, StageFinished)] == list(STAGES)
+    assert not only(good, StageFailed, AlertRaised, Notified, Retrained, Rejected)
+
+
+def test_good_run_when_finished_then_eight_calm_weeks_were_really_scored(good, place):
+    weeks = only(good, WeekScored)
+    assert [week.number for week in weeks] == list(range(1, 9))
+    assert weeks[0].week == "2013-09-02" and weeks[-1].week == "2013-10-21"
+    for week in weeks:
+        assert 6_000 < week.labelled < week.rows < 7_000
+        assert week.accuracy > week.baseline_accuracy > 0.85
+        assert week.upper > 0.90 and not week.alert and not week.incident
+        assert week.errors == 0 and week.latency_ms > 0 and not week.findings
+
+
+def test_run_when_finished_then_mlflow_holds_it_with_its_training_below(good, place):
+    store = tracking.connect(place)
+    run = store.client.get_run(good[0].run_id)
+    assert run.info.status == "FINISHED" and run.data.params["scenario"] == "good"
+    accuracy = store.client.get_metric_history(run.info.run_id, "accuracy")
+    weeks = only(good, WeekScored)
+    assert [metric.value for metric in accuracy] == [week.accuracy for week in weeks]
+    children = store.client.search_runs(
+        [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    )
+    assert [child.info.run_id for child in children] == [only(good, Promoted)[0].run_id]
+    gate = [a.path for a in store.client.list_artifacts(children[0].info.run_id)]
+    assert "gate.json" in gate
+
+
+def test_drift_run_when_incident_strikes_then_alert_fires_that_week_and_the_team_is_told(drift):
+    weeks, alerts = only(drift, WeekScored), only(drift, AlertRaised)
+    assert [week.incident for week in weeks] == [False] * 3 + [True] * 5
+    assert alerts[0].week == weeks[3].week == "2013-09-23"
+    assert alerts[0].value == weeks[3].accuracy < weeks[3].upper < alerts[0].threshold == 0.90
+    assert weeks[3].drifted[0] == "dep_delay"
+    (notice,) = only(drift, Notified)
+    assert notice.payload["inputs_moved"][0] == "dep_delay"
+    assert notice.payload["text"] == alerts[0].message
+
+
+def test_drift_run_when_two_weeks_are_labelled_then_trains_on_those_and_judges_on_the_third(drift):
+    (retrained,) = only(drift, Retrained)
+    assert retrained.weeks == ("2013-09-23", "2013-09-30") and retrained.week == "2013-09-30"
+    first, second = only(drift, Promoted)
+    assert second.week == "2013-10-07" and second.run_id == retrained.run_id
+    assert (first.to_version, second.from_version) == (second.from_version, first.to_version)
+    kinds = [type(event) for event in drift]
+    judged = drift[kinds.index(Retrained) :]
+    assert isinstance(judged[1], WeekScored) and judged[1].week == "2013-10-07"
+
+
+def test_drift_run_when_promoted_then_accuracy_recovers_under_the_new_version(drift):
+    weeks, (_, promotion) = only(drift, WeekScored), only(drift, Promoted)
+    hurt, healed = weeks[3:6], weeks[6:]
+    assert max(week.accuracy for week in hurt) < 0.88
+    assert min(week.accuracy for week in healed) > 0.89
+    assert {week.model_version for week in healed} == {promotion.to_version}
+
+
+def test_drift_run_when_finished_then_the_registry_says_the_same(drift, place):
+    store = tracking.connect(place)
+    promotion = only(drift, Promoted)[-1]
+    champion = versions.find(store)
+    assert champion.version == promotion.to_version and champion.run_id == promotion.run_id
+
+
+def test_run_when_repeated_then_same_figures_and_another_seed_differs(good, place, service):
+    again = list(run_pipeline(RunConfig("good", weeks=1), place, service))
+    other = list(run_pipeline(RunConfig("good", weeks=1, seed=1), place, service))
+
+    def facts(events):
+        trained = next(e for e in only(events, StageFinished) if e.stage == "train")
+        week = only(events, WeekScored)[0]
+        return trained.metrics["model digest"], week.accuracy, week.rows, dict(week.drift)
+
+    assert facts(again) == facts(good)
+    assert facts(other)[0] != facts(good)[0] and facts(other)[1] != facts(good)[1]
+
+
+def test_run_when_told_never_to_retrain_then_only_watches(place, service):
+    events = list(run_pipeline(RunConfig("drift", weeks=6, retrain="never"), place, service))
+    assert len(only(events, AlertRaised)) == 3 and len(only(events, Notified)) == 1
+    assert len(only(events, Promoted)) == 1 and not only(events, Retrained)
+
+
+def test_run_when_the_new_data_fails_its_checks_then_refuses_to_train_on_it(place, service):
+    config = RunConfig("dead-weather", weeks=5, threshold=0.935)
+    events = list(run_pipeline(config, place, service))
+    (refused,) = only(events, Rejected)
+    assert "missing in 100% of flights" in refused.reason
+    assert only(events, WeekScored)[3].findings and isinstance(events[-1], RunFinished)
+
+
+def test_run_when_the_alert_ends_by_itself_then_the_candidate_is_dropped(place, service):
+    config = RunConfig("real-year", weeks=5)
+    events = list(run_pipeline(config, place, service))
+    alerts = [week.alert for week in only(events, WeekScored)]
+    assert alerts[-1] is False and any(alerts)
+    assert "ended by itself" in only(events, Rejected)[-1].reason
+
+
+def test_run_when_closed_halfway_then_mlflow_says_killed_and_nothing_is_left(place):
+    before = {child.pid for child in psutil.Process().children()}
+    events = run_pipeline(RunConfig("good"), place)
+    started = next(events)
+    while not isinstance(next(events), WeekScored):
+        pass
+    events.close()
+    run = tracking.connect(place).client.get_run(started.run_id)
+    assert run.info.status == "KILLED"
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a Unix signal")
+def test_run_when_the_service_is_killed_then_fails_in_one_sentence_and_the_next_run_works(place):
+    with Service() as service:
+        events = run_pipeline(RunConfig("good", weeks=2), place, service)
+        seen = []
+        for event in events:
+            seen.append(event)
+            if isinstance(event, WeekScored) and event.number == 1:
+                os.kill(service.pid, signal.SIGKILL)
+        assert isinstance(seen[-1], StageFailed) and seen[-1].stage == "monitor"
+        assert "scoring service" in seen[-1].message and "Run again" in seen[-1].message
+        assert tracking.connect(place).client.get_run(seen[0].run_id).info.status == "FAILED"
+        again = list(run_pipeline(RunConfig("good", weeks=1), place, service))
+        assert isinstance(again[-1], RunFinished)
+
+
+def test_run_when_the_store_is_locked_then_says_so_before_the_first_event(workspace, service):
+    tracking.connect(workspace)
+    with closing(sqlite3.connect(workspace.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WorkspaceError, match="locked"):
+            next(run_pipeline(RunConfig(), workspace, service))
+
+
+def test_run_when_the_workspace_is_deleted_meanwhile_then_fails_and_the_next_run_recovers(
+    workspace, service
+):
+    events = run_pipeline(RunConfig("good", weeks=1), workspace, service)
+    for event in events:
+        if isinstance(event, StageFinished) and event.stage == "validate":
+            shutil.rmtree(workspace.root)
+            break
+    last = list(events)[-1]
+    assert isinstance(last, StageFailed) and "Then run again." in last.message
+    again = list(run_pipeline(RunConfig("good", weeks=1), open_workspace(workspace.root), service))
+    assert isinstance(again[-1], RunFinished)
+
+
+def test_deploy_when_finished_then_service_and_training_agree_on_the_smoke_rows(good):
+    deployed = next(e for e in only(good, StageFinished) if e.stage == "deploy")
+    assert deployed.metrics["smoke rows"] == 200 and deployed.metrics["largest gap"] == 0
+
+
+def test_weeks_when_measured_then_confidence_is_not_accuracy(drift):
+    gaps = [week.confidence - week.accuracy for week in only(drift, WeekScored)]
+    assert np.ptp(gaps) > 0.05
+
+
+def test_run_when_dropped_half_read_at_the_programs_end_then_it_still_ends(workspace):
+    code = (
+        "import sys; from mlops_course.pipeline.loop import run_pipeline;"
+        "events = run_pipeline(workspace=sys.argv[1]); print(type(next(events)).__name__)"
+    )
+    command = [sys.executable, "-c", code, str(workspace.root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "RunStarted\n")
+
+
+def test_retrained_weeks_when_scored_then_say_what_the_old_model_would_have_had(drift):
+    weeks = only(drift, WeekScored)
+    assert all(week.former_accuracy is None for week in weeks[:6])
+    assert all(week.former_accuracy < week.accuracy - 0.03 for week in weeks[6:])
+
+
+@pytest.mark.parametrize("config", ["good", {"scenario": "good"}, 3])
+def test_run_when_the_configuration_is_none_then_says_what_it_takes(workspace, config):
+    with pytest.raises(ParameterError, match="takes a RunConfig"):
+        next(run_pipeline(config, workspace))

@@ -1,0 +1,37 @@
+from datetime import date
+
+import pytest
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.data.incidents import INCIDENTS
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+
+
+def test_scenarios_when_listed_then_hold_every_incident_and_the_three_named_ones():
+    assert set(SCENARIOS) == {"good", "drift", "real-year", *INCIDENTS}
+    assert SCENARIOS["drift"].incident.name == "clock"
+    assert SCENARIOS["good"].strikes == ()
+    (strike,) = SCENARIOS["drift"].strikes
+    assert (strike.first, strike.last, strike.severity) == (date(2013, 9, 23), None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scenario": "winter"}, "no scenario 'winter'.*real-year"),
+        ({"weeks": 0}, "1 to 17 weeks"),
+        ({"weeks": 18}, "1 to 17 weeks"),
+        ({"scenario": "real-year", "weeks": 40}, "1 to 39 weeks"),
+        ({"weeks": 2.5}, "whole number"),
+        ({"weeks": True}, "whole number"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": "x"}, "seed is 'x'"),
+        ({"threshold": 90}, "between 0.5 and 0.999"),
+        ({"threshold": float("nan")}, "between 0.5 and 0.999"),
+        ({"threshold": "high"}, "between 0.5 and 0.999"),
+        ({"retrain": "maybe"}, "'auto' or 'never'"),
+    ],
+)
+def test_config_when_a_value_is_out_of_range_then_says_what_is_accepted(settings, message):
+    with pytest.raises(ParameterError, match=message):
+        RunConfig(**settings)

@@ -1,0 +1,285 @@
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from mlops_course.core.errors import DataError, RegistryError
+from mlops_course.core.verdicts import Check, Verdict, as_table
+from mlops_course.core.workspace import open_workspace
+from mlops_course.data.flights import bootstrap, labelled, load_flights
+from mlops_course.registry import promotions, versions
+from mlops_course.release import gate
+from mlops_course.release.gate import compare
+from mlops_course.training import tracking
+from mlops_course.training.evaluation import baseline
+from mlops_course.training.trainer import TrainingConfig, train
+
+LAST_LEARNED = date(2013, 3, 17)
+PASSED = Verdict("model", (Check("better overall", True, "Better."),))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, shared_workspace):
+    """A store with a champion, and candidates of which each but one has a fault of its own."""
+    root = tmp_path_factory.mktemp("gate") / "workspace"
+    return tracking.connect(open_workspace(root, cache=shared_workspace.cache))
+
+
+@pytest.fixture(scope="module")
+def rows(store):
+    return load_flights(store.workspace, date(2013, 1, 1), LAST_LEARNED)
+
+
+@pytest.fixture(scope="module")
+def ordinary(rows):
+    return train(rows, TrainingConfig())
+
+
+@pytest.fixture(scope="module")
+def all_rows(store):
+    """The rows to learn from and those to be judged on."""
+    return load_flights(store.workspace, date(2013, 1, 1), date(2013, 3, 31))
+
+
+@pytest.fixture(scope="module")
+def leaked(all_rows):
+    """What was learned from both."""
+    return train(all_rows, TrainingConfig())
+
+
+@pytest.fixture(scope="module")
+def register(store, rows):
+    """Return a function that logs and registers a training as the pipeline would."""
+
+    def do(result, flights=rows, seed=0):
+        tracking.connect(store.workspace)
+        run_id, uri = tracking.log_training(
+            store, tracking.provenance(), result, flights, {}, name="c", seed=seed, parent=""
+        )
+        return versions.register(store, run_id, uri)
+
+    return do
+
+
+@pytest.fixture(scope="module")
+def champion(store, ordinary, register):
+    version = register(ordinary)
+    promotions.log_verdict(store, version.run_id, PASSED)
+    promotions.promote(store, version.version, "first", evidence=version.run_id)
+    return version
+
+
+@pytest.fixture
+def judge(store, service):
+    """Return the gate's verdict on a version; one service tries all of them."""
+    return lambda version: gate.judge(store, version.version, service=service)
+
+
+@pytest.fixture
+def blocked(judge):
+    """Return the checks that a version fails."""
+    return lambda version: {
+        check.name: check.seen for check in judge(version).checks if not check.passed
+    }
+
+
+def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
+    store, rows, register, champion, judge
+):
+    drawn = bootstrap(rows, 1)
+    good = register(train(drawn, TrainingConfig(random_state=1)), drawn, seed=1)
+    verdict = judge(good)
+    assert verdict.passed, verdict.failures
+    assert {check.name for check in verdict.checks} >= {
+        *("trained on earlier days", "data as claimed", "rebuilt", "contract", "fast enough"),
+        *("better than the rule", "not worse overall", "not worse for origin JFK"),
+    }
+    evidence = gate.record(store, good.version, verdict)
+    entry = promotions.promote(store, good.version, "as good", evidence=evidence)
+    assert entry.after == good.version and promotions.audit(store).passed
+    promotions.roll_back(store, "end of the test")
+
+
+def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(workspace, rows, ordinary):
+    store = tracking.connect(workspace)
+    run_id, uri = tracking.log_training(
+        store, tracking.provenance(), ordinary, rows, {}, name="c", seed=0, parent=""
+    )
+    verdict = gate.judge(store, versions.register(store, run_id, uri).version)
+    named = {check.name for check in verdict.checks}
+    assert verdict.passed and {"better than the rule", "not worse for origin JFK"} <= named
+    assert not {"fast enough", "not worse overall"} & named
+    assert "against the rule" in seen(verdict, "not worse for origin JFK")
+
+
+def test_gate_when_the_candidate_is_worse_overall_then_blocks(rows, register, champion, blocked):
+    worse = register(train(rows, TrainingConfig(max_iter=6)))
+    assert "not worse overall" in blocked(worse)
+
+
+def test_gate_when_one_airport_is_lost_then_blocks_for_it(rows, register, champion, blocked):
+    spoilt = rows.copy()
+    spoilt.loc[spoilt["origin"] == "LGA", "late"] = 0.0
+    found = blocked(register(train(spoilt, TrainingConfig()), spoilt))
+    assert "not worse for origin LGA" in found and "not worse for origin EWR" not in found
+
+
+def test_gate_when_the_candidate_is_slow_then_blocks(rows, register, champion, blocked):
+    few = rows[rows["date"] >= "2013-03-04"]
+    slow = train(few, TrainingConfig(max_iter=1_000, max_leaf_nodes=4, learning_rate=0.05))
+    assert set(blocked(register(slow, few))) == {"fast enough"}
+
+
+def test_gate_when_it_learned_from_the_days_it_is_judged_on_then_blocks(
+    register, champion, blocked, all_rows, leaked
+):
+    assert "trained on earlier days" in blocked(register(leaked, all_rows))
+
+
+def test_gate_when_it_claims_other_days_than_it_learned_from_then_blocks(
+    rows, register, champion, blocked, leaked
+):
+    liar = register(leaked, rows)
+    assert "another model" in blocked(liar)["rebuilt"]
+    changed = rows.assign(dep_delay=rows["dep_delay"] + 1)
+    assert (
+        "is not of these days"
+        in blocked(register(train(changed, TrainingConfig()), changed))["data as claimed"]
+    )
+
+
+def test_gate_when_the_contract_is_broken_then_blocks_and_judges_no_further(
+    rows, register, champion, judge
+):
+    result = train(rows, TrainingConfig(max_iter=5))
+    lost = {**result.model.vocabulary, "carrier": None}
+    broken = register(replace(result, model=replace(result.model, vocabulary=lost)))
+    found = judge(broken)
+    assert not found.passed and "answered with 500" in " ".join(found.failures)
+    assert "better than the rule" not in {check.name for check in found.checks}
+
+
+def test_gate_when_the_model_file_is_gone_then_blocks(rows, register, champion, blocked):
+    version = register(train(rows, TrainingConfig(max_iter=5)))
+    (version.path / "MLmodel").unlink()
+    assert blocked(version)
+
+
+def test_gate_when_the_version_or_the_period_is_impossible_then_says_so(store, champion):
+    with pytest.raises(RegistryError, match="no version 99"):
+        gate.judge(store, "99")
+    with pytest.raises(DataError, match=r"unfit: .* flights; at least"):
+        gate.judge(store, champion.version, date(2013, 3, 18), date(2013, 3, 19))
+
+
+@pytest.fixture(scope="module")
+def week(shared_workspace):
+    return labelled(load_flights(shared_workspace, date(2013, 9, 23), date(2013, 9, 29)))
+
+
+@pytest.fixture(scope="module")
+def late(week):
+    return week["late"].to_numpy()
+
+
+@pytest.fixture(scope="module")
+def rule(week):
+    """What the one-line rule calls late, as a model would say it."""
+    return baseline(week).astype(float)
+
+
+def failed(verdict):
+    return {check.name for check in verdict.checks if not check.passed}
+
+
+def seen(verdict, name):
+    return next(check.seen for check in verdict.checks if check.name == name)
+
+
+def test_compare_when_the_candidate_is_the_rule_itself_then_refuses(week, rule):
+    assert failed(compare(week, rule)) == {"better than the rule"}
+
+
+def test_compare_when_the_candidate_is_right_more_often_then_passes(week, late, rule):
+    better = np.where(np.arange(len(rule)) % 4 == 0, late, rule)
+    verdict = compare(week, better)
+    assert verdict.passed and set(as_table(verdict)["result"]) == {"pass"}
+    assert "against 0.9" in seen(verdict, "better than the rule")
+
+
+def test_compare_when_the_candidate_wins_overall_but_loses_an_airport_then_refuses(
+    week, late, rule
+):
+    at_jfk = (week["origin"] == "JFK").to_numpy()
+    spoilt = at_jfk & (np.arange(len(late)) % 20 == 0)
+    candidate = np.where(spoilt, 1 - late, np.where(at_jfk, rule, late))
+    found = failed(compare(week, candidate))
+    assert "not worse for origin JFK" in found and "better than the rule" not in found
+
+
+def test_compare_when_rows_are_few_then_refuses_however_good(week, late):
+    few = week.iloc[:900]
+    assert failed(compare(few, late[:900])) == {"enough rows"}
+
+
+def test_compare_when_the_candidate_equals_the_champion_then_a_release_passes_and_a_repair_not(
+    week, late, rule
+):
+    good = np.where(np.arange(len(rule)) % 4 == 0, late, rule)
+    assert compare(week, good, good).passed
+    assert failed(compare(week, good, good, must_gain=True)) == {"better overall"}
+
+
+def test_compare_when_the_candidate_leaves_flights_unanswered_then_blocks_for_that(week, late):
+    silent = np.where(np.arange(len(late)) % 10 == 0, np.nan, late)
+    verdict = compare(week, silent)
+    assert failed(verdict) == {"answers every flight"}
+    assert seen(verdict, "answers every flight").startswith(f"{np.isfinite(silent).sum():,} of")
+
+
+def test_compare_when_the_champion_is_mostly_silent_then_its_silence_is_no_call(week, late, rule):
+    good = np.where(np.arange(len(rule)) % 4 == 0, late, rule)
+    champion = np.where(np.arange(len(late)) % 4 == 1, good, np.nan)
+    answered = ~np.isnan(champion)
+    verdict = compare(week, good, champion, must_gain=True)
+    right = (good == late)[answered].mean()
+    told = seen(verdict, "better overall")
+    assert f"Accuracy {right:.3f} against {right:.3f}" in told and "+0.00 points" in told
+    assert failed(verdict) == {"better overall"}
+
+
+def test_compare_when_one_seldom_answers_then_there_are_too_few_rows_for_a_verdict(week, late):
+    champion = np.where(np.arange(len(late)) % 10 == 0, 1 - late, np.nan)
+    assert "enough rows" in failed(compare(week, late, champion))
+
+
+def test_slices_when_all_are_as_good_then_seldom_one_is_called_worse(rows):
+    generator, false = np.random.default_rng(0), 0
+    sample = rows.iloc[:14_000]
+    for _ in range(200):
+        gained = generator.choice([-1.0, 0.0, 1.0], len(sample), p=[0.01, 0.98, 0.01])
+        checks = gate._slices_not_worse(sample, gained, "it")
+        false += not all(check.passed for check in checks)
+    assert len(checks) > 8 and false / 200 <= 0.08
+
+
+def test_command_when_a_candidate_is_judged_then_status_and_report_say_it(
+    store, rows, register, champion, tmp_path
+):
+    worse = register(train(rows, TrainingConfig(max_iter=6)))
+    for version, status, word in (
+        (champion.version, 0, "passed"),
+        (worse.version, 1, "is blocked"),
+        ("99", 1, ""),
+    ):
+        file = tmp_path / f"{version}.md"
+        command = [sys.executable, "-m", "mlops_course", "gate", version, "--report", str(file)]
+        done = subprocess.run(
+            [*command, "--workspace", str(store.workspace.root)], capture_output=True, text=True
+        )
+        assert done.returncode == status and "Traceback" not in done.stderr
+        assert file.exists() == bool(word) and (not word or word in file.read_text())
+    assert "There is no version 99" in done.stderr

@@ -1,0 +1,75 @@
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from mlops_course.core.errors import ModelError, RegistryError, WorkspaceError
+from mlops_course.course.fixtures import train_candidate
+from mlops_course.data.features import FEATURES
+from mlops_course.data.flights import load_flights
+from mlops_course.registry import versions
+from mlops_course.release import rehearsal
+from mlops_course.release.canary import Ruling
+from mlops_course.release.rehearsal import rehearse, rehearse_canary
+from mlops_course.training.tracking import connect
+
+
+@pytest.fixture(scope="module")
+def flights(shared_workspace):
+    return load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 7))
+
+
+@pytest.fixture
+def store(workspace, flights):
+    """A store with a champion."""
+    store = connect(workspace)
+    made = train_candidate(store, flights, max_iter=3)
+    store.client.set_registered_model_alias(versions.MODEL_NAME, "champion", made.version)
+    return store
+
+
+def test_rehearse_when_flights_go_through_then_the_log_holds_them_as_they_were(store, flights):
+    log = rehearse(store, flights.iloc[:50])
+    columns = list(FEATURES)
+    pd.testing.assert_frame_equal(
+        log[columns].astype(object),
+        flights.iloc[:50][columns].reset_index(drop=True).astype(object),
+    )
+    assert set(log["version"]) == {"1"} and log["probability"].between(0, 1).all()
+    with pytest.raises(RegistryError, match="is nobody"):
+        rehearse(store, flights.iloc[:5], "nobody")
+
+
+def test_rehearse_when_files_are_gone_or_the_store_is_locked_or_deleted_then_says_so_at_once(
+    store, flights
+):
+    shutil.rmtree(versions.get(store, "1").path)
+    with pytest.raises(ModelError, match=r"files cannot be read \(No such file"):
+        rehearse(store, flights.iloc[:5])
+    database = store.workspace.database
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorkspaceError, match="locked by another program"):
+            rehearse(store, flights.iloc[:5])
+    database.unlink()
+    with pytest.raises(WorkspaceError, match="first cell"):
+        rehearse(store, flights.iloc[:5])
+
+
+def test_canary_when_a_challenger_fails_then_it_is_blamed_and_nobody_notices(store, flights):
+    verdict = rehearse_canary(store, flights.iloc[:400])
+    assert verdict.passed and len(verdict.checks) == 4, verdict.failures
+
+
+def test_canary_when_failures_go_unseen_then_the_rehearsal_fails(store, flights, monkeypatch):
+    monkeypatch.setattr(rehearsal, "judge_canary", lambda *_: Ruling("promote", ()))
+    verdict = rehearse_canary(store, flights.iloc[:400])
+    assert not verdict.passed and "failing: blamed for" in str(verdict)
+
+
+def test_canary_when_nothing_serves_then_says_so(workspace, flights):
+    with pytest.raises(RegistryError, match="is champion"):
+        rehearse_canary(connect(workspace), flights.iloc[:5])

@@ -1,0 +1,331 @@
+"""The simulator over the real pipeline, driven without a browser."""
+
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from mlops_course.core.errors import CourseError, ParameterError
+from mlops_course.pipeline import loop
+from mlops_course.pipeline.events import RunStarted, StageFinished, StageStarted, WeekScored
+from mlops_course.pipeline.state import stage_state
+from mlops_course.simulator.runner import Driver
+from mlops_course.simulator.simulator import PipelineSimulator
+
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def shared(shared_workspace) -> Iterator[PipelineSimulator]:
+    simulator = PipelineSimulator(weeks=2, workspace=shared_workspace)
+    yield simulator
+    simulator.close()
+
+
+@pytest.fixture
+def sim(shared) -> PipelineSimulator:
+    """A simulator as if it were new, its scoring service warm."""
+    shared.reset()
+    assert shared._former is None or shared._former.wait(PATIENCE)
+    shared.controls.choose("good")
+    shared.controls.weeks.value, shared.controls.seed.value = 2, 0
+    return shared
+
+
+def settled(simulator: PipelineSimulator) -> str:
+    """Wait until a run in the background rests or ends, and return its status."""
+    assert simulator.wait(PATIENCE)
+    return simulator.state.status
+
+
+def count(simulator: PipelineSimulator, kind: type) -> int:
+    return sum(isinstance(event, kind) for event in simulator.events)
+
+
+# ---- whole runs
+
+
+def test_run_when_data_is_good_then_ends_without_alert_and_shows_it(sim):
+    assert sim.run() is sim
+    result = sim.result
+    assert list(result.weeks["week"]) == ["2013-09-02", "2013-09-09"]
+    assert len(result.alerts) == 0 and len(result.promotions) == 1
+    assert (result.stages["seconds"] > 0).all() and (result.stages["state"] == "done").all()
+    assert sim.view.mode == "finished" and "No alert in 2 weeks" in sim.view.status
+    assert sim.view.strip.count("<span>done</span>") == 7
+
+
+def test_run_when_data_drifts_then_alerts_retrains_promotes_and_recovers(sim):
+    sim.controls.weeks.value = 8
+    sim.run("drift")
+    result = sim.result
+    assert result.alerts["week"].iloc[0] == "2013-09-23"
+    assert len(result.promotions) == 2 and result.weeks["model_version"].nunique() == 2
+    low, last = result.weeks["accuracy"][3], result.weeks["accuracy"].iloc[-1]
+    assert low < 0.90 and last > low + 0.05
+    assert 'data-kind="alert"' in sim.view.log and 'data-kind="again"' in sim.view.log
+    assert "Right response" in sim.view.debrief and "dep_delay" in sim.view.inputs
+    assert "promoted" in sim.view.chart and "cycle 2" in sim.view.strip
+
+
+def test_picture_when_a_run_is_repeated_then_is_the_same(sim):
+    first = sim.run().picture()
+    again = sim.run().picture()
+    assert again.html() == first.html()
+    assert "No alert in 2 weeks" in repr(first)
+
+
+# ---- buttons
+
+
+def test_run_button_when_clicked_then_shows_at_once_that_it_runs(sim):
+    sim.controls.run.click()
+    assert sim.view.mode == "running" and sim.controls.run.disabled
+    assert settled(sim) == "finished"
+    assert not sim.controls.run.disabled
+
+
+def test_run_button_when_clicked_twice_then_one_run_happens(sim):
+    sim.controls.run.click()
+    sim.controls.run.click()
+    assert settled(sim) == "finished"
+    assert count(sim, RunStarted) == 1 and count(sim, WeekScored) == 2
+
+
+def test_step_when_taken_again_and_again_then_walks_stages_then_weeks(sim):
+    seen = []
+    for _ in range(8):
+        sim.step()
+        seen.append((count(sim, StageFinished), count(sim, WeekScored)))
+    assert seen == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (6, 1), (7, 2)]
+    assert sim.state.status == "finished"
+
+
+def test_step_button_when_clicked_then_rests_after_one_stage_and_can_continue(sim):
+    sim.controls.step.click()
+    assert settled(sim) == "paused"
+    assert sim.controls.run.description == "Continue" and sim.controls.first.disabled
+    sim.controls.run.click()
+    assert settled(sim) == "finished"
+
+
+def test_pause_when_pressed_during_a_run_then_rests_and_continues(sim):
+    sim.controls.run.click()
+    sim.controls.pause.click()
+    assert settled(sim) == "paused"
+    scored = count(sim, StageFinished)
+    time.sleep(0.3)
+    assert count(sim, StageFinished) == scored < 7
+    sim.play()
+    assert settled(sim) == "finished"
+
+
+def test_reset_when_pressed_during_a_run_then_nothing_late_overwrites_it(sim):
+    sim.controls.run.click()
+    driver = sim._driver
+    while count(sim, StageStarted) < 2:
+        time.sleep(0.01)
+    sim.controls.reset.click()
+    assert sim.events == () and sim.view.mode == "idle"
+    assert driver.wait(PATIENCE)
+    time.sleep(0.3)
+    assert sim.events == () and sim.view.mode == "idle" and "waiting" in sim.view.strip
+    assert sim.run().state.status == "finished"
+
+
+def test_run_button_when_pressed_right_after_reset_then_waits_for_the_former_run(sim):
+    sim.controls.run.click()
+    sim.controls.reset.click()
+    sim.controls.run.click()
+    assert settled(sim) == "finished"
+    assert count(sim, RunStarted) == 1 and count(sim, WeekScored) == 2
+
+
+# ---- settings
+
+
+def test_settings_when_changed_after_a_run_then_the_picture_is_marked_as_the_former_one(sim):
+    sim.run()
+    assert sim.view.stale == ""
+    sim.controls.first.value = "drift"
+    assert "former run (Good data, seed 0)" in sim.view.stale
+    sim.controls.first.value = "good"
+    assert sim.view.stale == ""
+
+
+def test_scenario_when_chosen_from_the_menu_then_the_toggle_lets_go_and_back(sim):
+    sim.controls.others.value = "hours"
+    assert sim.controls.first.value is None and sim.config.scenario == "hours"
+    sim.controls.first.value = "drift"
+    assert sim.controls.others.value == "" and sim.config.scenario == "drift"
+    sim.controls.others.value = "celsius"
+    sim.controls.others.value = ""
+    assert sim.config.scenario == "good"
+
+
+def test_weeks_when_the_scenario_is_longer_then_follow_it_and_come_back(sim):
+    sim.controls.others.value = "real-year"
+    assert sim.config.weeks == 39
+    sim.controls.first.value = "good"
+    assert sim.config.weeks == 8 and sim.controls.weeks.max == 17
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scenario": "god"},
+        {"weeks": 0},
+        {"weeks": 18},
+        {"weeks": 2.5},
+        {"seed": -1},
+        {"threshold": 1.2},
+        {"threshold": "high"},
+    ],
+)
+def test_simulator_when_given_a_bad_value_then_says_what_is_possible(wrong):
+    with pytest.raises(ParameterError, match=r"\."):
+        PipelineSimulator(**wrong)
+
+
+def test_run_when_the_scenario_is_unknown_then_changes_nothing(sim):
+    sim.run()
+    with pytest.raises(ParameterError, match="drift"):
+        sim.run("dirft")
+    assert sim.state.status == "finished" and sim.config.scenario == "good"
+
+
+# ---- trouble
+
+
+def test_run_button_when_the_store_is_locked_then_says_so_and_works_later(sim, shared_workspace):
+    connection = sqlite3.connect(shared_workspace.database, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    sim.controls.run.click()
+    assert settled(sim) == "failed"
+    connection.close()
+    assert "locked by another program" in sim.view.status
+    assert isinstance(sim.error, CourseError)
+    sim.controls.run.click()
+    assert settled(sim) == "finished"
+
+
+def test_run_when_the_store_is_locked_then_raises_the_same_sentence(sim, shared_workspace):
+    connection = sqlite3.connect(shared_workspace.database, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(CourseError, match="locked by another program"):
+        sim.run()
+    connection.close()
+    assert sim.view.mode == "failed"
+
+
+def test_run_when_the_service_dies_in_the_middle_then_raises_and_a_new_run_works(sim):
+    sim.controls.weeks.value = 4
+    for _ in range(7):
+        sim.step()
+    psutil.Process(sim.service.pid).kill()
+    sim.play()
+    assert settled(sim) == "failed"
+    assert stage_state(sim.state, "monitor") == "failed"
+    assert "Run again" in sim.view.status
+    assert sim.run().state.status == "finished"
+
+
+def test_run_when_something_unforeseen_breaks_then_is_shown_and_logged(sim, monkeypatch):
+    def broken(*_: object) -> Iterator[StageStarted]:
+        yield StageStarted("data", 1)
+        raise ZeroDivisionError("by <nothing>")
+
+    logged: list = []
+    monkeypatch.setattr(loop, "run_pipeline", broken)
+    monkeypatch.setattr(threading, "excepthook", logged.append)
+    sim.controls.run.click()
+    assert settled(sim) == "failed"
+    assert "ZeroDivisionError: by &lt;nothing&gt;" in sim.view.status
+    assert stage_state(sim.state, "data") == "failed" and not sim.controls.run.disabled
+    with pytest.raises(ZeroDivisionError):
+        sim.run()
+    time.sleep(0.1)
+    assert [entry.exc_type for entry in logged] == [ZeroDivisionError]
+
+
+# ---- display and end
+
+
+def test_display_when_shown_twice_then_has_stable_text_and_a_still_picture(sim):
+    one, two = sim._repr_mimebundle_(), sim._repr_mimebundle_()
+    assert one == two and "application/vnd.jupyter.widget-view+json" in one
+    assert one["text/plain"] == (
+        "PipelineSimulator(scenario='good', weeks=2, seed=0, threshold=0.9, retrain=True)"
+    )
+    assert re.fullmatch(
+        r'<img src="data:image/svg\+xml;base64,[\w+/=]+" alt="[^"]+"[^>]*>', one["text/html"]
+    )
+    assert not re.search(r"0x[0-9a-f]{6}", str(one["text/plain"]) + one["text/html"])
+
+
+def test_close_when_called_then_leaves_no_service_behind(sim):
+    sim.run()
+    process = psutil.Process(sim.service.pid)
+    sim.close()
+    assert not process.is_running()
+
+
+def test_simulator_when_another_is_made_then_an_idle_one_gives_its_service_up(shared_workspace):
+    first = PipelineSimulator(weeks=1, workspace=shared_workspace).run()
+    second = PipelineSimulator(weeks=1, workspace=shared_workspace)
+    deadline = time.monotonic() + PATIENCE
+    while first.service.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not first.service.alive
+    assert first.run().state.status == "finished"
+    first.close()
+    second.close()
+
+
+# ---- the driver alone
+
+
+def test_driver_when_cancelled_while_resting_then_closes_its_source():
+    closed = threading.Event()
+
+    def source() -> Iterator[StageStarted | StageFinished]:
+        try:
+            for stage in ("data", "validate", "train"):
+                yield StageStarted(stage, 1)
+                yield StageFinished(stage, 1, 0.0, "", {})
+        finally:
+            closed.set()
+
+    heard: list = []
+    driver = Driver(source, lambda _, event: heard.append(event), lambda _: None, lambda *_: None)
+    driver.tell("step")
+    driver.start()
+    assert driver.wait(5, for_rest=True) and len(heard) == 2
+    driver.tell("cancel")
+    assert driver.wait(5) and closed.is_set() and len(heard) == 2
+    driver.tell("play")
+    assert driver.cancelled
+
+
+def test_scenario_when_changed_after_the_long_year_was_shown_then_the_settings_stay_valid(sim):
+    sim.run()
+    for scenario, weeks in (("real-year", 39), ("drift", 8), ("real-year", 39), ("padding", 8)):
+        sim.controls.choose(scenario)
+        assert (sim.config.scenario, sim.config.weeks) == (scenario, weeks)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(True, "auto"), (False, "never"), ("auto", "auto"), ("never", "never")]
+)
+def test_retrain_when_given_in_either_way_then_means_the_same(given, meant, monkeypatch):
+    monkeypatch.setattr("mlops_course.simulator.simulator._start", lambda *_: None)
+    assert PipelineSimulator(retrain=given).config.retrain == meant
+
+
+def test_retrain_when_given_another_word_then_refuses():
+    with pytest.raises(ParameterError, match="'auto' or 'never'"):
+        PipelineSimulator(retrain="maybe")
