@@ -58,7 +58,7 @@ from mlops_course.training.evaluation import right_calls
 
 MIN_TRAINING_ROWS = 50_000
 MIN_WEEK_ROWS = 4_000
-REQUEST_ROWS = 1_000
+REQUEST_ROWS = 1_500  # a day of flights is one request
 LABEL_WAIT = timedelta(days=10)  # from the week's Monday to the day on which it is looked at
 
 T = TypeVar("T")

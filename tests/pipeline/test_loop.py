@@ -9,9 +9,11 @@ from contextlib import closing
 import numpy as np
 import psutil
 import pytest
+import yaml
 
 from mlops_course.core.errors import ParameterError, WorkspaceError
 from mlops_course.core.workspace import open_workspace
+from mlops_course.monitoring.rules import UNANSWERED_RULE
 from mlops_course.pipeline.events import (
     STAGES,
     AlertRaised,
@@ -28,9 +30,11 @@ from mlops_course.pipeline.events import (
 )
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.scenarios import RunConfig
-from mlops_course.registry import versions
+from mlops_course.registry import promotions, versions
+from mlops_course.serving.prediction_log import KEY, read_predictions
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
+from mlops_course.training.model import called_late
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +212,93 @@ def test_run_when_the_workspace_is_deleted_meanwhile_then_fails_and_the_next_run
     assert isinstance(last, StageFailed) and "Then run again." in last.message
     again = list(run_pipeline(RunConfig("good", weeks=1), open_workspace(workspace.root), service))
     assert isinstance(again[-1], RunFinished)
+
+
+def test_weeks_when_scored_then_the_prediction_log_holds_each_flight_once(place, service):
+    weeks = only(run_pipeline(RunConfig("good", weeks=2), place, service), WeekScored)
+    log = read_predictions(place.run_log)
+    assert len(log) == sum(week.rows for week in weeks) and not log.duplicated(KEY).any()
+    days = log["request_id"].str[:5]
+    assert days.nunique() == 14 and set(log["version"]) == {weeks[0].model_version}
+    first = log[days < "09-09"]
+    assert called_late(first["probability"]).mean() == weeks[0].predicted_late
+
+
+def test_week_when_the_feed_leaves_delays_empty_then_silence_alerts_and_nothing_is_retrained(
+    place, service
+):
+    events = list(run_pipeline(RunConfig("refused", weeks=6), place, service))
+    weeks = only(events, WeekScored)
+    calm, silent = weeks[:3], weeks[3:]
+    assert [week.unanswered for week in calm] == [0, 0, 0]
+    for week in silent:
+        assert week.unanswered == week.rows > 6_000 and week.labelled == 0 and week.alert
+        assert np.isnan(week.accuracy) and week.drift == {} and week.errors == 7
+        assert "dep_delay is empty" in week.findings[0]
+        assert week.model_version == calm[0].model_version
+    alerts, (notice,) = only(events, AlertRaised), only(events, Notified)
+    assert [alert.rule for alert in alerts] == [UNANSWERED_RULE] * 3
+    assert "refuses" in notice.payload["next"] and notice.week == silent[0].week
+    assert not only(events, Retrained, StageFailed) and isinstance(events[-1], RunFinished)
+    store = tracking.connect(place)
+    unanswered = store.client.get_metric_history(events[0].run_id, "unanswered")
+    assert [metric.value for metric in unanswered] == [week.unanswered for week in weeks]
+
+
+def test_deploy_when_the_service_answers_unlike_training_then_the_promotion_is_undone(
+    place, service, good
+):
+    before = versions.find(tracking.connect(place))
+    seen = []
+    for event in run_pipeline(RunConfig("good", weeks=1), place, service):
+        seen.append(event)
+        if isinstance(event, Promoted):
+            swap_carriers(versions.find(tracking.connect(place)).path)
+    store = tracking.connect(place)
+    assert isinstance(seen[-1], StageFailed) and seen[-1].stage == "deploy"
+    assert "answers unlike the trained model" in seen[-1].message
+    assert versions.find(store).version == before.version == service.version
+    entry = promotions.history(store)[-1]
+    assert (entry.action, entry.after) == ("rolled back", before.version)
+    assert "answers unlike" in entry.reason and promotions.audit(store).passed
+
+
+def swap_carriers(model):
+    """Let the registered model know two carriers by each other's names."""
+    file = model / "MLmodel"
+    saved = yaml.safe_load(file.read_text())
+    known = saved["metadata"]["vocabulary"]["carrier"]
+    saved["metadata"]["vocabulary"]["carrier"] = known[::-1]
+    file.write_text(yaml.safe_dump(saved))
+
+
+def test_promotion_when_it_fails_then_the_service_goes_on_with_the_version_before(
+    place, service, good
+):
+    before = service.version
+    with closing(sqlite3.connect(place.root / "promotions.lock", isolation_level=None)) as other:
+        for event in run_pipeline(RunConfig("good", weeks=1), place, service):
+            if isinstance(event, StageStarted) and event.stage == "register":
+                other.execute("BEGIN EXCLUSIVE")
+    assert isinstance(event, StageFailed) and event.stage == "register"
+    assert "another program holds promotions.lock" in event.message
+    assert service.version == before == versions.find(tracking.connect(place)).version
+
+
+def test_candidate_when_it_gains_nothing_then_the_gate_refuses_it_and_the_champion_stays(
+    place, service
+):
+    config = RunConfig("real-year", weeks=14, threshold=0.93)
+    events = list(run_pipeline(config, place, service))
+    judged = [
+        e for e in only(events, StageFinished) if (e.stage, e.headline) == ("gate", "refused")
+    ]
+    refused = [e for e in only(events, Rejected) if "points" in e.reason]
+    assert judged and len(refused) == len(judged)
+    assert refused[0].reason in judged[0].metrics.values()
+    week = next(w for w in only(events, WeekScored) if w.week > refused[0].week)
+    served = next(w for w in only(events, WeekScored) if w.week == refused[0].week)
+    assert week.model_version == served.model_version
 
 
 def test_deploy_when_finished_then_service_and_training_agree_on_the_smoke_rows(good):
