@@ -9,29 +9,18 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
-from math import isnan
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.core.verdicts import Verdict
 from mlops_course.core.workspace import Workspace, open_workspace
-from mlops_course.data.flights import FIRST_HELD_OUT
-from mlops_course.data.quality import validate_flights
+from mlops_course.data.flights import FIRST_HELD_OUT, labelled
 from mlops_course.data.stream import Week
-from mlops_course.monitoring import drift, notifier
-from mlops_course.monitoring.performance import join, measure
-from mlops_course.monitoring.rules import (
-    ACCURACY_RULE,
-    AccuracyRule,
-    Alert,
-    UnansweredRule,
-    check_all,
-)
+from mlops_course.monitoring import notifier
+from mlops_course.monitoring.rules import ACCURACY_RULE, AccuracyRule, UnansweredRule
 from mlops_course.pipeline import stages
 from mlops_course.pipeline.events import (
     STAGES,
@@ -46,20 +35,22 @@ from mlops_course.pipeline.events import (
     StageFailed,
     StageFinished,
     StageStarted,
-    WeekScored,
 )
 from mlops_course.pipeline.policies import POLICIES, Observation, Retrain
+from mlops_course.pipeline.production import (
+    MIN_WEEK_ROWS,
+    Production,
+    ScoredWeek,
+    looked_at,
+    metrics_of,
+    score_week,
+    summary,
+)
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
-from mlops_course.serving import replay
-from mlops_course.serving.prediction_log import KEY, read_predictions
-from mlops_course.serving.service import Service, milliseconds
+from mlops_course.serving.service import Service
 from mlops_course.training import tracking
-from mlops_course.training.evaluation import right_calls
 
 MIN_TRAINING_ROWS = 50_000
-MIN_WEEK_ROWS = 4_000
-REQUEST_ROWS = 1_500  # a day of flights is one request
-LABEL_WAIT = timedelta(days=10)  # from the week's Monday to the day on which it is looked at
 
 T = TypeVar("T")
 Steps = Generator[Event, None, T]
@@ -231,92 +222,49 @@ class _Run:
         yield StageStarted("monitor", self.cycle)
         spent = 0.0
         scored = []
-        self.service.begin_log(self.store.workspace.run_log)
+        production = self._open_production(self.loaded)
         for week in self.loaded.stream.weeks(self.config.planned_weeks):
             self.stage = "monitor"
             self.stage_started = time.perf_counter()
-            event, alerts, window = self._score(week)
-            scored.append(event)
+            former = self.former.result.model if self.former else None
+            result = score_week(week, production, former)
+            scored.append(result.event)
+            metrics = metrics_of(result.event)
+            tracking.log_metrics(self.store, self.run_id, metrics, week.number)
             spent += time.perf_counter() - self.stage_started
-            yield event
-            yield from self._tell(event, alerts)
-            yield from self._react(week, event, window)
+            yield result.event
+            yield from self._tell(result)
+            yield from self._react(week, result)
         alerted = sum(event.alert for event in scored)
         headline = f"{_counted(alerted, 'alert')} in {_counted(len(scored), 'week')}"
-        yield StageFinished("monitor", 1, spent, headline, _summary(scored))
+        yield StageFinished("monitor", 1, spent, headline, summary(scored))
 
-    def _score(self, week: Week) -> tuple[WeekScored, list[Alert], pd.DataFrame]:
-        """Send a week through the service, join its log with the labels, and record the figures.
-
-        Returns
-        -------
-        The event, the alerts, and the week's flights as they look once labels are in, with the
-        champion's ``probability``.
-        """
-        seen = replay.numbered(week.seen_at(week.monday + LABEL_WAIT), REQUEST_ROWS)
-        bodies = replay.bodies_of(seen)
-        answers = self.service.send(bodies.values(), ids=bodies)
-        log = read_predictions(self.store.workspace.run_log, bodies)
-        joined = join(log, seen.set_index(KEY)["late"])
-        quality = measure(joined)
-        answered = joined[joined["probability"].notna()]
-        moved = drift.drift_scores(self._reference, answered) if len(answered) else {}
+    def _open_production(self, loaded: stages.Loaded) -> Production:
+        """Begin the run's prediction log."""
+        log = self.store.workspace.run_log
+        self.service.begin_log(log)
         rules = (UnansweredRule(), AccuracyRule(self.config.threshold))
-        alerts = check_all(rules, quality, f"the week of {week.monday}")
-        seen = seen.assign(probability=joined["probability"].to_numpy())
-        event = WeekScored(
-            week=week.monday.isoformat(),
-            number=week.number,
-            **asdict(quality),
-            model_version=answered["version"].iloc[-1] if len(answered) else self.service.version,
-            latency_ms=float(np.median(milliseconds(answers))),
-            errors=sum(not answer.is_success for answer in answers),
-            drift=moved,
-            drifted=drift.drifted(moved),
-            findings=validate_flights(seen, min_rows=MIN_WEEK_ROWS).failures,
-            incident=week.struck,
-            alert=bool(alerts),
-            former_accuracy=self._former_accuracy(seen),
-        )
-        self._log(event, asdict(quality))
-        return event, alerts, seen
+        return Production(self.service, log, loaded.reference, rules)
 
-    @property
-    def _reference(self) -> drift.Reference:
-        assert self.loaded is not None
-        return self.loaded.reference
-
-    def _log(self, event: WeekScored, quality: dict[str, float]) -> None:
-        """Write the week's figures into the run, those that are known."""
-        metrics = {f"drift.{name}": score for name, score in event.drift.items()}
-        metrics |= {**quality, "unanswered": event.unanswered, "alert": event.alert}
-        known = {name: value for name, value in metrics.items() if not isnan(value)}
-        tracking.log_metrics(self.store, self.run_id, known, event.number)
-
-    def _former_accuracy(self, flights: pd.DataFrame) -> float | None:
-        if self.former is None:
-            return None
-        probability = self.former.result.model.probability(flights)
-        return float(np.nanmean(right_calls(probability, flights["late"].to_numpy())))
-
-    def _tell(self, event: WeekScored, alerts: Sequence[Alert]) -> Steps[None]:
+    def _tell(self, result: ScoredWeek) -> Steps[None]:
         """Yield the week's alerts, and a message to the team for each that is new."""
-        for alert in alerts:
+        event = result.event
+        for alert in result.alerts:
             yield AlertRaised(event.week, **asdict(alert))
             if alert.rule not in self.firing:
                 message = notifier.payload(
                     alert, event.model_version, event.drifted, event.findings
                 )
                 yield Notified(event.week, notifier.CHANNEL, message)
-        self.firing = frozenset(alert.rule for alert in alerts)
+        self.firing = frozenset(alert.rule for alert in result.alerts)
 
-    def _react(self, week: Week, event: WeekScored, seen: pd.DataFrame) -> Steps[None]:
+    def _react(self, week: Week, result: ScoredWeek) -> Steps[None]:
         """Judge the candidate that waits, or ask the policy for one."""
         alerted = ACCURACY_RULE in self.firing
         self.history.append(Observation(week.number, alerted))
         if self.challenger is not None:
-            if event.labelled:
-                yield from self._decide(event, seen, alerted)
+            if result.event.labelled:
+                yield from self._decide(result, alerted)
             return
         decision = POLICIES[self.config.retrain].decide(self.history)
         if isinstance(decision, Retrain):
@@ -332,7 +280,7 @@ class _Run:
         self._acted()
         chosen = [self.loaded.stream.week(number) for number in numbers]
         used = tuple(one.monday.isoformat() for one in chosen)
-        known = [one.seen_at(week.monday + LABEL_WAIT) for one in chosen]
+        known = [one.seen_at(looked_at(week)) for one in chosen]
         rows = yield from self._stage("data", lambda: stages.gather(known, used))
         verdict = yield from self._stage(
             "validate", lambda: stages.validate(rows, len(numbers) * MIN_WEEK_ROWS)
@@ -346,8 +294,9 @@ class _Run:
         result = candidate.result
         yield Retrained(today, used, result.rows, candidate.run_id, result.seconds)
 
-    def _decide(self, event: WeekScored, seen: pd.DataFrame, alerted: bool) -> Steps[None]:
+    def _decide(self, result: ScoredWeek, alerted: bool) -> Steps[None]:
         """Let the gate compare candidate and champion on the first week new to both."""
+        event = result.event
         candidate = self.challenger
         self.challenger = None
         assert candidate is not None
@@ -355,29 +304,16 @@ class _Run:
         if not alerted:
             yield Rejected(event.week, "The alert ended by itself before the candidate was judged.")
             return
-        flights = seen[seen["late"].notna()]
+        flights = labelled(result.flights)
+        champion = flights["probability"].to_numpy()
         against = f"version {event.model_version}"
         verdict = yield from self._stage(
-            "gate",
-            lambda: stages.judge(
-                self.store, candidate, flights, flights["probability"].to_numpy(), against
-            ),
+            "gate", lambda: stages.judge(self.store, candidate, flights, champion, against)
         )
         if verdict.passed:
             yield from self._release(candidate, verdict, flights, event.week)
         else:
             yield Rejected(event.week, verdict.failures[0])
-
-
-def _summary(scored: Sequence[WeekScored]) -> stages.Figures:
-    """Return the figures of production as a whole."""
-    known = [event.accuracy for event in scored if not isnan(event.accuracy)]
-    return {
-        "weeks": len(scored),
-        "weeks with alert": sum(event.alert for event in scored),
-        "mean accuracy": f"{np.mean(known):.3f}" if known else "unknown",
-        "flights unanswered": sum(event.unanswered for event in scored),
-    }
 
 
 def _counted(number: int, name: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import fields
 from datetime import date
+from math import nan
 from statistics import quantiles
 
 import httpx
@@ -95,12 +96,15 @@ def compare(
     count = int(both.sum())
     seen = f"{count:,} labelled flights answered by both; a verdict takes {MIN_COMPARED_ROWS:,}."
     checks.append(Check("enough rows", count >= MIN_COMPARED_ROWS, seen))
-    checks.append(_better("better than the rule", mine[answered], rule[answered], RULE))
+    found = _better(mine[answered], rule[answered], RULE)
+    checks.append(Check("better than the rule", *found))
     if champion is not None and must_gain:
-        checks.append(_better("better overall", mine[both], yardstick[both], against))
+        found = _better(mine[both], yardstick[both], against)
+        checks.append(Check("better overall", *found))
     elif champion is not None:
-        checks.append(_not_worse("not worse overall", (mine - yardstick)[both], against))
-    name = RULE if champion is None else against
+        found = _not_worse(mine[both], yardstick[both], against)
+        checks.append(Check("not worse overall", *found))
+    name = "the rule" if champion is None else against
     checks += _slices_not_worse(flights[both], (mine - yardstick)[both], name)
     return Verdict("model", tuple(checks))
 
@@ -287,31 +291,27 @@ def _answers_compared(
     return compare(flights, candidate, champion, against=f"version {rival.version}").checks
 
 
-def _better(name: str, mine: np.ndarray, other: np.ndarray, against: str) -> Check:
-    """Check that more is called right, beyond chance."""
-    low, mean, _ = paired_interval(mine - other)
-    seen = (
-        f"Accuracy {_mean(mine):.3f} against {_mean(other):.3f} of {against}: "
-        f"{100 * mean:+.2f} points, at least {100 * low:+.2f} with {CONFIDENCE:.0%} confidence."
-    )
-    return Check(name, low > 0, seen)
+def _better(mine: np.ndarray, other: np.ndarray, against: str) -> tuple[bool, str]:
+    """Return whether more is called right, beyond chance, and a sentence with what was seen."""
+    low, _, _ = paired_interval(mine - other)
+    bound = f"at least {100 * low:+.2f} with {CONFIDENCE:.0%} confidence"
+    return low > 0, f"{_told(mine, other, against)}, {bound}."
 
 
-def _mean(right: np.ndarray) -> float:
-    return float(right.mean()) if len(right) else float("nan")
+def _not_worse(mine: np.ndarray, other: np.ndarray, against: str) -> tuple[bool, str]:
+    """Return whether nothing is lost beyond chance, and a sentence with what was seen."""
+    _, _, high = paired_interval(mine - other)
+    bound = f"at most {100 * high:+.2f} with {CONFIDENCE:.0%} confidence"
+    return high >= 0, f"{_told(mine, other, against)}, {bound}."
 
 
-def _not_worse(
-    name: str, gained: np.ndarray, against: str, confidence: float = CONFIDENCE
-) -> Check:
-    """Check that nothing is lost beyond chance."""
-    _, mean, high = paired_interval(gained, confidence)
-    seen = f"{100 * mean:+.2f} points against {against}, at most {100 * high:+.2f}."
-    return Check(name, high >= 0, seen)
+def _told(mine: np.ndarray, other: np.ndarray, against: str) -> str:
+    one, two = (100 * float(right.mean()) if len(right) else nan for right in (mine, other))
+    return f"Accuracy {one / 100:.3f} against {two / 100:.3f} of {against}: {one - two:+.2f} points"
 
 
 def _slices_not_worse(flights: pd.DataFrame, gained: np.ndarray, against: str) -> list[Check]:
-    """Check each slice that has enough rows.
+    """Check that in no slice with enough rows something is lost beyond chance.
 
     With many slices one of them would look bad by luck; each is therefore held to a stricter
     level, which keeps all of them together at the usual one (Bonferroni).
@@ -323,7 +323,9 @@ def _slices_not_worse(flights: pd.DataFrame, gained: np.ndarray, against: str) -
             if inside.sum() >= MIN_SLICE_ROWS:
                 slices[f"{column} {value}"] = inside
     confidence = 1 - (1 - CONFIDENCE) / max(len(slices), 1)
-    return [
-        _not_worse(f"not worse for {name}", gained[inside], against, confidence)
-        for name, inside in slices.items()
-    ]
+    checks = []
+    for name, inside in slices.items():
+        _, mean, high = paired_interval(gained[inside], confidence)
+        seen = f"For {name} {100 * mean:+.2f} points against {against}, at most {100 * high:+.2f}."
+        checks.append(Check(f"not worse for {name}", high >= 0, seen))
+    return checks

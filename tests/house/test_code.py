@@ -34,7 +34,7 @@ FLOORS = {
     "registry": ("versions", "promotions"),
     "monitoring": ("performance", "drift", "rules", "notifier"),
     "release": ("gate", "canary", "follower", "rehearsal"),
-    "pipeline": ("events", "policies", "scenarios", "stages", "loop", "state"),
+    "pipeline": ("events", "policies", "scenarios", "stages", "production", "loop", "state"),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises"),
         *("learner_tests", "servers", "fixtures"),

@@ -1,0 +1,135 @@
+"""One week of production: sent to the service, read back from its log, joined with labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from math import isnan
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+
+from mlops_course.data.quality import validate_flights
+from mlops_course.data.stream import Week
+from mlops_course.monitoring import drift
+from mlops_course.monitoring.performance import Quality, join, measure
+from mlops_course.monitoring.rules import AccuracyRule, Alert, UnansweredRule, check_all
+from mlops_course.pipeline.events import WeekScored
+from mlops_course.serving import replay
+from mlops_course.serving.prediction_log import KEY, read_predictions
+from mlops_course.serving.service import Service, milliseconds
+from mlops_course.training.evaluation import right_calls
+from mlops_course.training.model import DelayModel
+
+MIN_WEEK_ROWS = 4_000
+REQUEST_ROWS = 1_500  # a day of flights is one request
+LABEL_WAIT = timedelta(days=10)  # from a week's Monday to the day on which it is looked at
+
+
+@dataclass(frozen=True)
+class Production:
+    """What weeks are scored with, and held against.
+
+    Attributes
+    ----------
+    service, log
+        The scoring service, and the file of its prediction log.
+    reference
+        The training data's yardstick for drift.
+    rules
+        The alert rules.
+    """
+
+    service: Service
+    log: Path
+    reference: drift.Reference
+    rules: Sequence[AccuracyRule | UnansweredRule]
+
+
+@dataclass(frozen=True)
+class ScoredWeek:
+    """A week after its labels arrived.
+
+    Attributes
+    ----------
+    event
+        Its figures.
+    alerts
+        The alert rules that fired.
+    flights
+        One row a flight, as seen once labels are in, with the ``probability`` that was answered;
+        NaN where there was no answer.
+    """
+
+    event: WeekScored
+    alerts: Sequence[Alert]
+    flights: pd.DataFrame
+
+
+def looked_at(week: Week) -> date:
+    """Return the day on which a week is looked at, when its labels should be in."""
+    return week.monday + LABEL_WAIT
+
+
+def score_week(week: Week, production: Production, former: DelayModel | None) -> ScoredWeek:
+    """Send a week through the service, join the log with the labels, and measure.
+
+    Parameters
+    ----------
+    former
+        The model that the champion replaced, to say what it would have scored.
+
+    Raises
+    ------
+    ServiceError
+        If the service does not answer at all.
+    """
+    flights = replay.numbered(week.seen_at(looked_at(week)), REQUEST_ROWS)
+    bodies = replay.bodies_of(flights)
+    answers = production.service.send(bodies.values(), ids=bodies)
+    joined = join(read_predictions(production.log, bodies), flights.set_index(KEY)["late"])
+    answered = joined[joined["probability"].notna()]
+    quality = measure(joined)
+    alerts = check_all(production.rules, quality, f"the week of {week.monday}")
+    moved = drift.drift_scores(production.reference, answered) if len(answered) else {}
+    version = answered["version"].iloc[-1] if len(answered) else production.service.version
+    event = WeekScored(
+        week=week.monday.isoformat(),
+        number=week.number,
+        **asdict(quality),
+        model_version=version,
+        latency_ms=float(np.median(milliseconds(answers))),
+        errors=sum(not answer.is_success for answer in answers),
+        drift=moved,
+        drifted=drift.drifted(moved),
+        findings=validate_flights(flights, min_rows=MIN_WEEK_ROWS).failures,
+        incident=week.struck,
+        alert=bool(alerts),
+        former_accuracy=None if former is None else _accuracy(former, flights),
+    )
+    return ScoredWeek(event, alerts, flights.assign(probability=joined["probability"].to_numpy()))
+
+
+def metrics_of(event: WeekScored) -> dict[str, float]:
+    """Return a week's figures as MLflow's metrics, those that are known."""
+    names = [*Quality.__dataclass_fields__, "unanswered", "alert"]
+    metrics = {f"drift.{name}": score for name, score in event.drift.items()}
+    metrics |= {name: float(getattr(event, name)) for name in names}
+    return {name: value for name, value in metrics.items() if not isnan(value)}
+
+
+def summary(events: Sequence[WeekScored]) -> Mapping[str, float | int | str]:
+    """Return the figures of all weeks together."""
+    known = [event.accuracy for event in events if not isnan(event.accuracy)]
+    return {
+        "weeks": len(events),
+        "weeks with alert": sum(event.alert for event in events),
+        "mean accuracy": f"{fmean(known):.3f}" if known else "unknown",
+        "flights unanswered": sum(event.unanswered for event in events),
+    }
+
+
+def _accuracy(model: DelayModel, flights: pd.DataFrame) -> float:
+    right = right_calls(model.probability(flights), flights["late"].to_numpy())
+    return float(np.nanmean(right))
