@@ -19,7 +19,11 @@ Vocabulary = Mapping[str, Sequence[str]]
 
 
 def vocabulary_of(rows: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return the sorted categories of each categorical feature, as training saw them."""
+    """Return the sorted categories of each categorical feature, as training saw them.
+
+    >>> vocabulary_of({"carrier": ["UA", "AA"], "origin": ["JFK"], "dest": ["MIA", "MIA"]})
+    {'carrier': ['AA', 'UA'], 'origin': ['JFK'], 'dest': ['MIA']}
+    """
     return {name: sorted(set(rows[name])) for name in CATEGORICAL}
 
 

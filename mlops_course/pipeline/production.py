@@ -16,8 +16,8 @@ from mlops_course.monitoring import drift
 from mlops_course.monitoring.performance import Quality, join, measure
 from mlops_course.monitoring.rules import AccuracyRule, Alert, UnansweredRule, check_all
 from mlops_course.pipeline.events import WeekScored
-from mlops_course.serving import replay
 from mlops_course.serving.prediction_log import KEY, read_predictions
+from mlops_course.serving.replay import as_requests
 from mlops_course.serving.service import Service, milliseconds
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.model import DelayModel
@@ -85,8 +85,8 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     ServiceError
         If the service does not answer at all.
     """
-    flights = replay.numbered(week.seen_at(looked_at(week)), REQUEST_ROWS)
-    bodies = replay.bodies_of(flights)
+    seen = week.seen_at(looked_at(week))
+    flights, bodies = as_requests(seen, REQUEST_ROWS)
     answers = production.service.send(bodies.values(), ids=bodies)
     joined = join(read_predictions(production.log, bodies), flights.set_index(KEY)["late"])
     answered = joined[joined["probability"].notna()]

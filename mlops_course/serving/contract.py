@@ -35,7 +35,10 @@ class Refused(Exception):
 
 
 def request_body(rows: "pd.DataFrame") -> bytes:
-    """Return rows as MLflow's ``dataframe_split``; missing numbers become null."""
+    """Return rows as MLflow's ``dataframe_split``; missing numbers become null.
+
+    `read_columns` is the way back.
+    """
     columns = [
         rows[name].astype(str).tolist() if name in CATEGORICAL else rows[name].tolist()
         for name in FEATURES

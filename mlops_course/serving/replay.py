@@ -22,6 +22,12 @@ def numbered(flights: pd.DataFrame, size: int = 10) -> pd.DataFrame:
     return flights.assign(request_id=day + number, row=place % size)
 
 
+def as_requests(flights: pd.DataFrame, size: int) -> tuple[pd.DataFrame, dict[str, bytes]]:
+    """Return flights numbered, and the bodies of their requests by id: see `numbered`."""
+    flights = numbered(flights, size)
+    return flights, bodies_of(flights)
+
+
 def bodies_of(flights: pd.DataFrame) -> dict[str, bytes]:
     """Return the body of each request of numbered flights, by its id."""
     parts = flights.groupby("request_id", sort=False)

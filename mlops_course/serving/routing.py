@@ -35,7 +35,11 @@ class Split:
 
 
 def role_of(request_id: str, split: Split) -> str:
-    """Return which of the two answers a request."""
+    """Return which of the two answers a request.
+
+    >>> [role_of(f"r-{number}", Split("canary", 0.5)) for number in range(1, 4)]
+    ['champion', 'challenger', 'champion']
+    """
     if split.mode != "canary":
         return CHAMPION
     digest = hashlib.sha256(request_id.encode()).digest()

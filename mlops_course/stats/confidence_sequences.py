@@ -40,6 +40,9 @@ def half_width(rows: int, deviation: float, planned: int, alpha: float = ALPHA) 
         The number of rows at which the interval is to be narrowest; it is valid at all others.
     alpha
         How often one of all the bounds may fail, upper and lower together.
+
+    >>> round(half_width(1_000, 0.3, planned=1_000), 4)
+    0.0288
     """
     tuned = rows * _rate(planned, alpha)
     return deviation * sqrt(2 * (tuned + 1) / (rows * tuned) * log(sqrt(tuned + 1) / alpha))
@@ -100,6 +103,9 @@ def rows_needed(margin: float, deviation: float, alpha: float = ALPHA) -> int:
 
     With that many rows a challenger that loses nothing is told from one that loses the margin
     half of the time; with about twice as many nearly always.
+
+    >>> rows_needed(0.03, 0.3)
+    922
     """
     low = MIN_ROWS
     high = MIN_ROWS
@@ -119,6 +125,9 @@ def rows_for_one_look(margin: float, deviation: float, power: float = 0.8) -> in
     """Return the rows that a test needs which is looked at once, at its end.
 
     Source: any text on sample size for a one-sided comparison of a mean with a margin.
+
+    >>> rows_for_one_look(0.03, 0.3)
+    619
     """
     reached = float(norm.ppf(1 - ALPHA) + norm.ppf(power))
     return ceil((reached * deviation / margin) ** 2)

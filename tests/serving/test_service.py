@@ -489,3 +489,40 @@ def test_service_when_its_prediction_log_is_not_ours_then_says_so_and_leaves_it_
     assert path.stat().st_size == size
     with pytest.raises(WorkspaceError, match="Move it to another folder"):
         PredictionLog(path)
+
+
+def test_log_when_begun_anew_then_later_requests_go_there_and_the_one_before_is_whole(
+    models, flights, tmp_path
+):
+    first, second = tmp_path / "first.db", tmp_path / "second.db"
+    PredictionLog.anew(second).close()
+    with Service(predictions=first) as service:
+        service.load(models[0][1].path, "one")
+        service.score(flights.iloc[:10])
+        service.begin_log(second)
+        service.score(flights.iloc[:20])
+        process = psutil.Process(service.pid)
+        service.kill()
+        process.wait(10)
+        service.load(models[0][1].path, "one")
+        service.score(flights.iloc[:5])
+    assert len(read_predictions(first)) == 10 and len(read_predictions(second)) == 25
+
+
+def test_log_when_it_cannot_be_begun_then_says_so_and_the_one_before_goes_on(
+    models, flights, tmp_path
+):
+    path = tmp_path / "first.db"
+    with Service(predictions=path) as service:
+        service.load(models[0][1].path, "one")
+        with pytest.raises(ServiceError, match=r"could not begin a log.*cannot be used"):
+            service.begin_log(tmp_path / "nowhere" / "second.db")
+        service.score(flights.iloc[:10])
+    assert len(read_predictions(path)) == 10
+
+
+def test_send_when_some_requests_are_refused_then_the_answers_say_which(live, flights):
+    good = request_body(flights.iloc[:2])
+    answers = live.send([good, b"{}", good], ids=["a", "b", "c"])
+    assert [answer.status_code for answer in answers] == [200, 422, 200]
+    assert [answer.headers["x-request-id"] for answer in answers] == ["a", "b", "c"]

@@ -10,9 +10,9 @@ from itertools import pairwise
 from nbformat import NotebookNode
 from stored import unpacked
 
-MAX_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.9
-MIN_WORDS, MAX_WORDS = 900, 1800
-MIN_CELLS, MAX_CELLS = 12, 25
+MAX_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.75
+MIN_WORDS, MAX_WORDS = 1_000, 2_600
+MIN_CELLS, MAX_CELLS = 14, 36
 
 Guard = Callable[[NotebookNode], Iterator[str]]
 
