@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "tools"))
+TOOLS = Path(__file__).parent / "tools"
+sys.path.insert(0, str(TOOLS))
 
 SESSION_VARIABLE = "MLOPS_COURSE_TEST_SESSION"
 SECONDS_TO_END = 15
@@ -127,9 +128,8 @@ def service():
 @pytest.fixture
 def other() -> tuple[list[str], str]:
     """Return the command of a server that is not ours, and where it will listen."""
-    from echo import ECHO, PARENT
-
     from mlops_course.course.servers import free_port
 
     port = free_port()
-    return [sys.executable, "-c", PARENT, ECHO, str(port)], f"http://127.0.0.1:{port}"
+    command = [sys.executable, str(TOOLS / "echo_parent.py"), str(port)]
+    return command, f"http://127.0.0.1:{port}"

@@ -11,31 +11,8 @@ from contextlib import contextmanager, suppress
 import httpx
 
 from mlops_course.core.errors import ServiceError
+from mlops_course.course import server_guard
 from mlops_course.serving.client import READY_SECONDS, send_at_once
-
-# Ends a command and all that descend from it once stdin ends, which it does when the owner dies.
-# Ends itself when the command does.
-_GUARD = """
-import contextlib, os, subprocess, sys, threading, time, psutil
-def runs(process):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE  # which init may be slow to take away
-    return False
-quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-command = psutil.Popen(sys.argv[1:], **quiet)
-owned = threading.Thread(target=os.read, args=(0, 1), daemon=True)
-owned.start()
-while owned.is_alive() and command.poll() is None:
-    time.sleep(0.02)
-with contextlib.suppress(psutil.NoSuchProcess):
-    family = [*command.children(recursive=True), command]
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    deadline = time.monotonic() + 5
-    while any(map(runs, family)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-"""
 
 
 @contextmanager
@@ -59,7 +36,7 @@ def running(command: Sequence[str], ready: str) -> Iterator[int]:
     """
     folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
     guard = subprocess.Popen(
-        [sys.executable, "-c", _GUARD, *command],
+        [sys.executable, "-m", server_guard.__name__, *command],
         stdin=subprocess.PIPE,
         env={**os.environ, "PATH": os.pathsep.join(folders)},
         start_new_session=sys.platform != "win32",
