@@ -50,3 +50,7 @@ class ServiceError(CourseError):
 
 class RegistryError(CourseError):
     """The model registry does not hold what was asked for."""
+
+
+class Refusal(RegistryError):
+    """The registry was asked for something that its rules forbid; nothing has moved."""

@@ -21,12 +21,12 @@ from pathlib import Path
 from mlflow.entities import LifecycleStage, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from mlops_course.core.errors import RegistryError
+from mlops_course.core.errors import Refusal, RegistryError
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import check_store
-from mlops_course.registry.versions import MODEL_NAME, find, get
+from mlops_course.registry.versions import MODEL_NAME, NOT_THERE, find, get
 from mlops_course.serving.routing import CHAMPION
-from mlops_course.training.tracking import Store, open_experiment
+from mlops_course.training.tracking import Store, explain, open_experiment
 
 EXPERIMENT = "promotions"
 EVIDENCE = "gate.json"
@@ -94,9 +94,11 @@ def promote(store: Store, version: str, reason: str, *, evidence: str, who: str 
 
     Raises
     ------
+    Refusal
+        If the reason is empty, or the evidence is missing, is not a pass, or is about another
+        model. Nothing has moved then.
     RegistryError
-        If the reason is empty, there is no such version, or the evidence is missing, is not a
-        pass, or is about another model. Nothing has moved then.
+        If there is no such version, or another program moves the champion just now.
     WorkspaceError
         If the store is locked or damaged.
     """
@@ -115,8 +117,10 @@ def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
 
     Raises
     ------
+    Refusal
+        If the reason is empty, or the log knows nothing to go back to.
     RegistryError
-        If the reason is empty, the log knows nothing to go back to, or that version was deleted.
+        If that version was deleted, or another program moves the champion just now.
     WorkspaceError
         If the store is locked or damaged.
     """
@@ -126,7 +130,7 @@ def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
     promoted = (place for place, e in reversed(list(enumerate(standing))) if e.after == now)
     judged = [e for e in standing[: next(promoted, None)] if e.after != now]
     if not judged:
-        raise RegistryError(
+        raise Refusal(
             f"There is nothing to go back to from version {now or 'none'}.",
             "A rollback returns to the last champion before it that the log has a verdict for.",
             "Promote a version instead.",
@@ -182,11 +186,38 @@ def log_verdict(store: Store, run_id: str, verdict: Verdict) -> None:
     store.client.log_dict(run_id, asdict(verdict), EVIDENCE)
 
 
+def verdicts_on(store: Store, version: str) -> list[tuple[str, Verdict]]:
+    """Return the verdicts kept on a version, each with the id of its run; the newest first.
+
+    They lie in the runs below the version's training run, and perhaps in that itself, which
+    counts as the oldest: a training's own verdict comes before any later one.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such version.
+    WorkspaceError
+        If the store cannot be read.
+    """
+    trained_by = get(store, version).run_id
+    below = store.client.search_runs(
+        [store.experiment_id],
+        f"tags.`mlflow.parentRunId` = '{trained_by}'",
+        order_by=["attributes.start_time DESC"],
+    )
+    found = []
+    for run_id in (*(run.info.run_id for run in below), trained_by):
+        verdict = _as_verdict(_verdict_in(store, run_id))
+        if verdict is not None:
+            found.append((run_id, verdict))
+    return found
+
+
 def _move(store: Store, draft: Entry) -> Entry:
     """Write the entry, move the alias, close the entry; one process at a time."""
     reason = draft.reason.strip()[:MAX_REASON_LETTERS]
     if not reason:
-        raise RegistryError(
+        raise Refusal(
             f"Version {draft.after} was not {draft.action}: no reason was given.",
             "Every entry says why, for whoever reads it later.",
             "Pass the reason, for instance the gate's verdict.",
@@ -200,7 +231,7 @@ def _move(store: Store, draft: Entry) -> Entry:
             entry, run_id = _append(store, entries, met)
             store.client.set_terminated(run_id)
             entries.append(entry)
-        draft = replace(draft, before=alias, reason=reason, who=draft.who or _user())
+        draft = replace(draft, before=alias, reason=reason, who=draft.who.strip() or _user())
         entry, run_id = _append(store, entries, draft)
         store.client.set_model_version_tag(MODEL_NAME, entry.after, "promotion.reason", reason)
         store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, entry.after)
@@ -238,42 +269,66 @@ def _runs(store: Store) -> list[Run]:
     runs = store.client.search_runs(
         [found.experiment_id], "params.number != ''", ViewType.ALL, MAX_ENTRIES
     )
-    return sorted(runs, key=lambda run: int(run.data.params["number"]))
+    return sorted(runs, key=lambda run: _number(run.data.params["number"]))
 
 
 def _read(run: Run) -> Entry:
     kept = run.data.params
-    numbers = {name: int(kept.get(name) or 0) for name in ("number", "at")}
+    numbers = {name: _number(kept.get(name, "")) for name in ("number", "at")}
     texts = {field.name: kept.get(field.name, "") for field in fields(Entry)}
     return Entry(**{**texts, **numbers})  # type: ignore[arg-type]
+
+
+def _number(text: str) -> int:
+    """Return the number that a text holds, 0 where it holds none: the entry's digest tells."""
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 def _checked_evidence(store: Store, version: str, evidence: str) -> str:
     """Return the digest of the verdict that speaks for a version, or refuse."""
     trained_by = get(store, version).run_id
     text = _verdict_in(store, evidence)
-    if text is None:
+    verdict = _as_verdict(text)
+    if verdict is None:
         fault = f"run {evidence or 'none'} holds no verdict of the gate"
     elif trained_by not in (evidence, _parent(store, evidence)):
         fault = f"the verdict in run {evidence} is about another model"
-    elif failed := [check["seen"] for check in json.loads(text)["checks"] if not check["passed"]]:
-        fault = f"the gate refused it: {failed[0].rstrip('.')}"
+    elif not verdict.passed:
+        fault = f"the gate refused it: {verdict.failures[0].rstrip('.')}"
     else:
         return _sha256(text)
-    raise RegistryError(
+    raise Refusal(
         f"Version {version} was not promoted: {fault}.",
         f"Its evidence is a passed verdict in {EVIDENCE}, in its training run or a run below that.",
         "Run the gate on this version, and pass the id of the run that holds the verdict.",
     )
 
 
-def _verdict_in(store: Store, run_id: str) -> str | None:
-    """Return the text of the verdict that a run holds, or None if run or verdict is gone."""
+def _verdict_in(store: Store, run_id: str) -> str:
+    """Return the text of the verdict that a run holds; empty if run or verdict is gone."""
     try:
-        if store.client.get_run(run_id).info.lifecycle_stage != LifecycleStage.ACTIVE:
-            return None
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in NOT_THERE:
+            return ""
+        raise explain(error) from error
+    if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        return ""
+    try:
         return Path(store.client.download_artifacts(run_id, EVIDENCE)).read_text(encoding="utf-8")
-    except (MlflowException, OSError):
+    except (MlflowException, OSError, UnicodeError):
+        return ""
+
+
+def _as_verdict(text: str) -> Verdict | None:
+    """Return the verdict that a text holds, or None where it holds none."""
+    try:
+        kept = json.loads(text)
+        return Verdict(kept["subject"], tuple(Check(**check) for check in kept["checks"]))
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -283,7 +338,7 @@ def _parent(store: Store, run_id: str) -> str:
 
 def _still_there(store: Store, entry: Entry) -> bool:
     text = _verdict_in(store, entry.evidence)
-    return text is not None and _sha256(text) == entry.evidence_digest
+    return text != "" and _sha256(text) == entry.evidence_digest
 
 
 def _champion(store: Store) -> str:

@@ -18,7 +18,8 @@ from mlops_course.serving.routing import CHAMPION
 from mlops_course.training.tracking import STORE_ERRORS, Store, explain
 
 MODEL_NAME = "push-back"
-_NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+# The codes by which MLflow says that there is no such run, version or alias.
+NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find(store: Store, alias: str = CHAMPION) -> Registered | None:
     try:
         return _describe(store, store.client.get_model_version_by_alias(MODEL_NAME, alias))
     except MlflowException as error:
-        if error.error_code in _NOT_THERE:
+        if error.error_code in NOT_THERE:
             return None
         raise
 
@@ -92,7 +93,7 @@ def get(store: Store, version: str) -> Registered:
     try:
         return _describe(store, store.client.get_model_version(MODEL_NAME, str(version)))
     except MlflowException as error:
-        if error.error_code not in _NOT_THERE:
+        if error.error_code not in NOT_THERE:
             raise explain(error) from error
         raise RegistryError(
             f"There is no version {version} of {MODEL_NAME}.",
