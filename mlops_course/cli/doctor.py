@@ -1,15 +1,17 @@
 """A pre-flight check: is this machine able to run the course, and if not, what helps."""
 
+import argparse
 import platform
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
+from mlops_course.cli.terminal import DONE, FAILED
 from mlops_course.core.errors import CourseError
 from mlops_course.core.workspace import MIN_FREE_BYTES, default_home, open_workspace
 
@@ -40,6 +42,16 @@ def preflight() -> None:
         print(f"{finding.name:<10} {'ok' if finding.fine else finding.advice}")
     if all(finding.fine for finding in findings):
         print("Ready.")
+
+
+def report(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Print what was seen, and what helps where it will not do."""
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok  ' if finding.fine else 'FIX '}{finding.name:<10} {finding.seen}")
+        if not finding.fine:
+            print(f"    {finding.advice}")
+    return DONE if all(finding.fine for finding in findings) else FAILED
 
 
 def _findings() -> Iterator[Finding]:

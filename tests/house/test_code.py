@@ -37,13 +37,16 @@ FLOORS = {
     "pipeline": ("events", "policies", "scenarios", "stages", "production", "loop", "state"),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises"),
-        *("learner_tests", "servers", "fixtures"),
+        *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "simulator": (
         *("chart", "views", "poster", "alert_log", "controls"),
         *("runner", "simulator"),
     ),
-    "cli": ("doctor", "mlflow_ui", "main"),
+    "cli": (
+        *("terminal", "doctor", "mlflow_ui", "checkout", "simulate", "release"),
+        *("reset", "main"),
+    ),
 }
 ROOMS = [f"{floor}.{room}" for floor, rooms in FLOORS.items() for room in rooms]
 DOOR = ("__init__.py", "__main__.py")

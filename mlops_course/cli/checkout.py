@@ -1,0 +1,62 @@
+"""The commands that work inside a clone of the course, with files that no package holds."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlops_course.cli.terminal import DONE
+from mlops_course.core.errors import CourseError
+from mlops_course.core.workspace import CLONE
+
+FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
+
+
+def open_lab(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Open JupyterLab on the first lesson."""
+    from jupyterlab.labapp import main as start_lab
+
+    clone = _clone("lab", FIRST_NOTEBOOK)
+    arguments = [
+        f"--ServerApp.root_dir={clone}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=",
+        "--ServerApp.ip=127.0.0.1",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")
+    start_lab([*arguments, *rest])
+    return DONE
+
+
+def run_tests(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Run the tests, and return pytest's status."""
+    clone = _clone("test", "tests")
+    return subprocess.call([sys.executable, "-m", "pytest", *rest], cwd=clone)
+
+
+def run_benchmarks(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Measure the course's figures."""
+    script = _clone("bench", "tests/bench.py") / "tests" / "bench.py"
+    return subprocess.call([sys.executable, str(script)])
+
+
+def run_notebooks(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Hand the notebooks to their executor."""
+    script = _clone("notebooks", "tests/tools/executor.py") / "tests" / "tools" / "executor.py"
+    mode = next(f"--{name}" for name in ("execute", "check", "solved") if getattr(options, name))
+    return subprocess.call([sys.executable, str(script), mode, *options.numbers])
+
+
+def _clone(command: str, needed: str) -> Path:
+    """Return the clone's folder, which holds what an installed package does not."""
+    if not (CLONE / needed).exists():
+        raise CourseError(
+            f"`mlops-course {command}` does not find {needed}.",
+            "It works inside a clone of the course.",
+            "Clone the repository and run `python3 course.py` there.",
+        )
+    return CLONE

@@ -1,0 +1,219 @@
+"""The commands that decide which version serves, and the one that serves it.
+
+The gate, a promotion, a rollback and the log's audit say by their exit status what became of it:
+done, refused, or could not be judged.
+"""
+
+import argparse
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, one_line, say
+from mlops_course.core.errors import CourseError, ParameterError, Refusal
+from mlops_course.core.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from mlops_course.core.verdicts import Verdict
+    from mlops_course.registry.promotions import Entry
+    from mlops_course.serving.service import Service
+    from mlops_course.training.tracking import Store
+
+# The exit statuses, as each command's help tells them.
+GATE_STATUSES = (
+    "Exit status: 0 it passed; 1 it is blocked; 2 the command was misused; 3 it could not be "
+    "judged: there is no such version, the flights to judge on are unfit, or the store or the "
+    "service is in trouble."
+)
+PROMOTE_STATUSES = (
+    "Exit status: 0 it is champion; 1 refused: no reason, or no passed verdict on this version; "
+    "2 the command was misused; 3 it could not be judged: there is no such version, or the store "
+    "is in trouble."
+)
+ROLLBACK_STATUSES = (
+    "Exit status: 0 the former champion is back; 1 refused: no reason, or nothing to go back to; "
+    "2 the command was misused; 3 it could not be judged: that version was deleted, or the store "
+    "is in trouble."
+)
+LOG_STATUSES = (
+    "Exit status: 0 done, and the audit, if asked for, passed; 1 the audit failed; 2 the command "
+    "was misused; 3 the log could not be read: the store is in trouble."
+)
+
+
+def gate(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Judge a version, print the report, and keep the verdict as evidence for a promotion."""
+    from mlops_course.core.verdicts import as_markdown
+    from mlops_course.release.gate import judge, record, title
+
+    with _open_store() as store:
+        verdict = judge(store, options.candidate)
+        text = as_markdown(verdict, title(verdict))
+        print(text)
+        print(f"Kept in run {record(store, options.candidate, verdict)}.")
+    if options.report:
+        _write_report(options.report, text)
+    return DONE if verdict.passed else FAILED
+
+
+def promote(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Make a version the champion, on the evidence named or on the newest passed verdict."""
+    from mlops_course.registry import promotions
+
+    with _open_store() as store:
+        evidence = options.evidence
+        if evidence is None:
+            evidence = _newest_pass(store, options.version)
+        entry = promotions.promote(
+            store, options.version, options.reason, evidence=evidence, who=options.who
+        )
+    print(_line(entry))
+    return DONE
+
+
+def roll_back(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Make the champion before the current one the champion again."""
+    from mlops_course.registry import promotions
+
+    with _open_store() as store:
+        entry = promotions.roll_back(store, options.reason, who=options.who)
+    print(_line(entry))
+    return DONE
+
+
+def show_log(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Print the promotion log and, if asked for, its audit."""
+    from mlops_course.registry import promotions
+
+    with _open_store() as store:
+        entries = promotions.history(store)
+        verdict = promotions.audit(store) if options.audit else None
+    if options.json:
+        print(json.dumps(_record(entries, verdict)))
+    else:
+        _print_log(entries, verdict)
+    return FAILED if verdict and not verdict.passed else DONE
+
+
+def serve(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Serve the version that an alias points at until interrupted."""
+    if not 0 <= options.port <= 65_535:
+        raise ParameterError(
+            f"The port is {options.port}.",
+            "Ports go from 0 to 65535.",
+            "Leave it out for a free one.",
+        )
+    workspace = open_workspace()
+    end_on_sigterm()
+
+    from mlops_course.serving.service import Service
+
+    service = Service(options.port, workspace.predictions, access_log="-")
+    with closing(service):
+        # The service needs two seconds to start, and so does what tells it the model.
+        starting = threading.Thread(target=_start_quietly, args=(service,))
+        starting.start()
+
+        from mlops_course.release import follower
+        from mlops_course.training import tracking
+
+        starting.join()
+        store = tracking.connect(workspace)
+        with (
+            suppress(KeyboardInterrupt),
+            follower.serve(store, options.alias, service=service, tell=say),
+        ):
+            print(service.url, flush=True)
+            threading.Event().wait()
+    say("Stopped.")
+    return DONE
+
+
+@contextmanager
+def _open_store() -> Iterator["Store"]:
+    """Open the workspace's store; trouble with it inside the block becomes a sentence."""
+    from mlops_course.training import tracking
+
+    try:
+        yield tracking.connect(open_workspace())
+    except tracking.STORE_ERRORS as error:
+        raise tracking.explain(error) from error
+
+
+def _write_report(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ParameterError(
+            f"The report could not be written to {path} ({error.strerror}).",
+            "The verdict itself is kept in the run named above.",
+            "Name a file in a folder that exists and can be written.",
+        ) from error
+
+
+def _newest_pass(store: "Store", version: str) -> str:
+    """Return the run of the newest verdict that passed a version; mention a later blockage."""
+    from mlops_course.registry.promotions import verdicts_on
+
+    kept = verdicts_on(store, version)
+    passed = [run_id for run_id, verdict in kept if verdict.passed]
+    if not passed:
+        found = "the gate has blocked it" if kept else "the gate has not judged it"
+        raise Refusal(
+            f"Version {version} was not promoted: {found}.",
+            "A version may serve once the gate has passed it.",
+            f"Run `mlops-course gate {version}` first.",
+        )
+    newest = kept[0][0]
+    if newest != passed[0]:
+        say(f"The gate has blocked version {version} since, in run {newest}.")
+    return passed[0]
+
+
+def _print_log(entries: Sequence["Entry"], verdict: "Verdict | None") -> None:
+    for entry in entries:
+        print(_line(entry))
+    if not entries:
+        print("The log has no entry: nothing was promoted yet.")
+    if verdict is None:
+        return
+    print()
+    for check in verdict.checks:
+        print(f"{'ok  ' if check.passed else 'FAIL'} {check.name:<28} {one_line(check.seen)}")
+    print(f"The audit {'passed' if verdict.passed else 'failed'}.")
+
+
+def _line(entry: "Entry") -> str:
+    """Return an entry as one line: number, when (UTC), action, from and to, who, reason."""
+    moved = f"{entry.before or 'none'} -> {entry.after or 'none'}"
+    texts = (entry.action, moved, entry.who, entry.reason)
+    action, moved, who, reason = (one_line(text) for text in texts)
+    return f"{entry.number:>4}  {_when(entry)}  {action:<11}  {moved:<10}  {who}  {reason}"
+
+
+def _when(entry: "Entry") -> str:
+    """Return the time of an entry, also where somebody has made it an impossible one."""
+    try:
+        return f"{entry.when:%Y-%m-%d %H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return f"{entry.at} ms since 1970"
+
+
+def _record(entries: Sequence["Entry"], verdict: "Verdict | None") -> dict[str, Any]:
+    """Return the object that ``log --json`` prints; ``when`` is ``at`` again, for people."""
+    told = [{**asdict(entry), "when": _when(entry)} for entry in entries]
+    record: dict[str, Any] = {"entries": told}
+    if verdict:
+        checks = [asdict(check) for check in verdict.checks]
+        record["audit"] = {"passed": verdict.passed, "checks": checks}
+    return record
+
+
+def _start_quietly(service: "Service") -> None:
+    """Start a service ahead of time; whoever uses it meets its trouble again."""
+    with suppress(CourseError):
+        service.start()

@@ -1,0 +1,28 @@
+"""Throwing a workspace's runs and models away, after a confirmation."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mlops_course.cli.terminal import DONE
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.workspace import Workspace, default_home, reset_workspace
+
+
+def reset(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Empty the workspace, once somebody has said yes."""
+    workspace = Workspace(default_home())
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ParameterError(
+                f"Nothing was deleted in {workspace.root}.",
+                "Deleting runs and models takes a confirmation.",
+                "Add --yes to the command.",
+            )
+        answer = input(f"Delete all runs and models in {workspace.root}? Type yes: ")
+        if answer.strip().lower() != "yes":
+            print("Nothing was deleted.")
+            return DONE
+    reset_workspace(workspace)
+    print(f"{workspace.root} is empty.")
+    return DONE
