@@ -113,7 +113,7 @@ def _add_decisions(command: AddCommand) -> None:
     """Add the commands whose exit status is the answer."""
     text = "Judge a registered version; the status says passed or not."
     gate = command("gate", release.gate, text, statuses=release.GATE_STATUSES)
-    gate.add_argument("candidate", metavar="CANDIDATE", help="the version's number")
+    gate.add_argument("version", metavar="VERSION", help="the version's number")
     gate.add_argument("--report", type=Path, metavar="FILE", help="write the Markdown there, too")
 
     text = "Promote a version that the gate has passed: it becomes the champion."

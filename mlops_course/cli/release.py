@@ -51,10 +51,10 @@ def gate(options: argparse.Namespace, _: Sequence[str]) -> int:
     from mlops_course.release.gate import judge, record, title
 
     with _open_store() as store:
-        verdict = judge(store, options.candidate)
+        verdict = judge(store, options.version)
         text = as_markdown(verdict, title(verdict))
         print(text)
-        print(f"Kept in run {record(store, options.candidate, verdict)}.")
+        print(f"Kept in run {record(store, options.version, verdict)}.")
     if options.report:
         _write_report(options.report, text)
     return DONE if verdict.passed else FAILED

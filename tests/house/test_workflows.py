@@ -1,11 +1,14 @@
-"""The workflow files, ours and the one that lesson 06 gives away, under zizmor."""
+"""The workflow files, ours and the one that lesson 06 gives away: under zizmor, and tried."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 CLONE = Path(__file__).parents[2]
 GATE = CLONE / "notebooks" / "06_release_gate.yml"
@@ -46,3 +49,20 @@ def test_workflow_when_shown_in_the_lesson_then_every_line_of_it_is_the_files():
     _, _, rest = prose.partition("```yaml\n")
     shown, _, _ = rest.partition("```")
     assert shown and shown in GATE.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt", reason="needs bash")
+@pytest.mark.parametrize("status", [0, 1, 2, 3])
+def test_workflow_when_the_gate_answers_then_its_step_fails_unless_it_passed(tmp_path, status):
+    steps = yaml.safe_load(GATE.read_text(encoding="utf-8"))["jobs"]["gate"]["steps"]
+    (step,) = (step for step in steps if step.get("name") == "Gate")
+    assert "continue-on-error" not in step and "if" not in step
+    stub = tmp_path / "mlops-course"
+    stub.write_text(f'#!/bin/sh\necho "$@" > called\nexit {status}\n', encoding="utf-8")
+    stub.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    given = {**os.environ, "PATH": path, "CANDIDATE": "7", "MLOPS_WORKSPACE": "/shared"}
+    done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=given)
+    assert done.returncode == status
+    called = (tmp_path / "called").read_text(encoding="utf-8")
+    assert called == "gate 7 --workspace /shared --report gate.md\n"

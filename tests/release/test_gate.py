@@ -273,7 +273,7 @@ def test_command_when_a_candidate_is_judged_then_status_and_report_say_it(
     for version, status, word in (
         (champion.version, 0, "passed"),
         (worse.version, 1, "is blocked"),
-        ("99", 1, ""),
+        ("99", 3, ""),
     ):
         file = tmp_path / f"{version}.md"
         command = [sys.executable, "-m", "mlops_course", "gate", version, "--report", str(file)]
