@@ -8,18 +8,9 @@ from typing import Any
 
 from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
 from mlops_course.core.workspace import open_workspace
-from mlops_course.pipeline.events import (
-    AlertRaised,
-    Event,
-    Promoted,
-    Rejected,
-    Retrained,
-    RunStarted,
-    StageFailed,
-    StageFinished,
-    WeekScored,
-)
+from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.state import RunState, fold, result_of
+from mlops_course.pipeline.wording import terminal_line
 
 
 def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
@@ -69,30 +60,6 @@ def summarise(state: RunState) -> dict[str, Any]:
 def _narrated(events: Iterator[Event]) -> Iterator[Event]:
     """Pass events on, and tell each of them on stderr."""
     for event in events:
-        if line := _line(event):
+        if line := terminal_line(event):
             say(line)
         yield event
-
-
-def _line(event: Event) -> str:
-    match event:
-        case RunStarted():
-            return f"{event.title}: {event.weeks} weeks, seed {event.seed}."
-        case StageFinished():
-            return f"{event.stage:<9} {event.seconds:5.2f} s  {event.headline}"
-        case StageFailed():
-            return f"{event.stage:<9} {event.seconds:5.2f} s  FAILED  {event.message}"
-        case WeekScored():
-            moved = f"  moved: {', '.join(event.drifted[:4])}" if event.drifted else ""
-            version = f"version {event.model_version}"
-            return f"week {event.week}  accuracy {event.accuracy:.3f}  {version}{moved}"
-        case AlertRaised():
-            return f"ALERT     {event.message}"
-        case Retrained():
-            return f"retrained on {event.rows:,} flights of {' and '.join(event.weeks)}"
-        case Promoted():
-            return f"promoted  version {event.to_version}. {event.reason}"
-        case Rejected():
-            return f"rejected  {event.reason}"
-        case _:
-            return ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mlops_course.monitoring.rules import UNANSWERED_RULE, Alert
+from mlops_course.monitoring.alerts import UNANSWERED_RULE, Alert
 
 CHANNEL = "#push-back-oncall"
 MAX_NAMED = 3

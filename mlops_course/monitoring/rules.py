@@ -4,22 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE, Alert
 from mlops_course.monitoring.performance import Quality
 from mlops_course.stats.intervals import CONFIDENCE
 
-ACCURACY_RULE = "accuracy below threshold"
-UNANSWERED_RULE = "flights unanswered"
 MAX_UNANSWERED_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Alert:
-    """An alert rule that fired: its name, the value seen, the threshold it crossed, a sentence."""
-
-    rule: str
-    value: float
-    threshold: float
-    message: str
 
 
 @dataclass(frozen=True)

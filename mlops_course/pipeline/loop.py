@@ -20,7 +20,8 @@ from mlops_course.core.workspace import Workspace, open_workspace
 from mlops_course.data.flights import FIRST_HELD_OUT, labelled
 from mlops_course.data.stream import Week
 from mlops_course.monitoring import notifier
-from mlops_course.monitoring.rules import ACCURACY_RULE, AccuracyRule, UnansweredRule
+from mlops_course.monitoring.alerts import ACCURACY_RULE
+from mlops_course.monitoring.rules import AccuracyRule, UnansweredRule
 from mlops_course.pipeline import stages
 from mlops_course.pipeline.events import (
     STAGES,

@@ -13,8 +13,9 @@ import pandas as pd
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
 from mlops_course.monitoring import drift
+from mlops_course.monitoring.alerts import Alert
 from mlops_course.monitoring.performance import Quality, join, measure
-from mlops_course.monitoring.rules import AccuracyRule, Alert, UnansweredRule, check_all
+from mlops_course.monitoring.rules import AccuracyRule, UnansweredRule, check_all
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.serving.prediction_log import KEY, read_predictions
 from mlops_course.serving.replay import as_requests

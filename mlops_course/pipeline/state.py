@@ -1,16 +1,18 @@
 """What is known of a pipeline run: a frozen state folded from its events.
 
-Views draw this state, `RunResult` turns it into data frames; nothing here has side
-effects, draws, or knows of widgets.
+Views render this state, `wording` says it in sentences, `RunResult` turns it into data frames;
+nothing here has side effects or knows of widgets.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
-from math import erfc, sqrt
+from itertools import takewhile
+from math import erfc, isnan, sqrt
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
+from mlops_course.monitoring.alerts import ACCURACY_RULE
 from mlops_course.pipeline.events import (
     AlertRaised,
     Event,
@@ -150,9 +152,35 @@ def running_stage(state: RunState) -> StageRecord | None:
     return next((r for r in reversed(state.records) if r.state == "running"), None)
 
 
+def threshold_of(state: RunState) -> float:
+    """Return the run's alert threshold; the usual one before a run began."""
+    return state.started.threshold if state.started else 0.90
+
+
+def alerts_of(state: RunState, week: str) -> tuple[AlertRaised, ...]:
+    """Return the alerts of a week, given by its Monday: one a rule that fired."""
+    alerts = (entry for entry in state.log if isinstance(entry, AlertRaised))
+    return tuple(alert for alert in alerts if alert.week == week)
+
+
+def alerted_weeks(state: RunState, rule: str) -> tuple[WeekScored, ...]:
+    """Return the weeks on which an alert rule fired, given by its name."""
+    alerts = (entry for entry in state.log if isinstance(entry, AlertRaised))
+    mondays = {alert.week for alert in alerts if alert.rule == rule}
+    return tuple(week for week in state.weeks if week.week in mondays)
+
+
+def has_accuracy(week: WeekScored) -> bool:
+    """Return whether a week's accuracy is known: some flight of it was answered and labelled."""
+    return not isnan(week.accuracy)
+
+
 def usual_drift(state: RunState) -> dict[str, float]:
-    """Return each feature's median drift score in the first three weeks without an alert."""
-    calm = [week for week in state.weeks if not week.alert][:USUAL_WEEKS]
+    """Return each feature's median drift score in the first three weeks without an alert.
+
+    A week of which no flight was answered has no scores and does not count.
+    """
+    calm = [week for week in state.weeks if week.drift and not week.alert][:USUAL_WEEKS]
     names = calm[0].drift if calm else {}
     return {name: median(week.drift[name] for week in calm) for name in names}
 
@@ -171,20 +199,29 @@ def jumped(state: RunState, week: WeekScored) -> tuple[str, ...]:
 def chance(week: WeekScored, threshold: float) -> float:
     """Return how likely a week this low is if the true accuracy equals ``threshold``.
 
-    One-sided normal approximation to the binomial; flights count as independent.
+    One-sided normal approximation to the binomial; flights count as independent. A week of which
+    nothing is known is no evidence: 1.
     """
+    if not has_accuracy(week):
+        return 1.0
     spread = sqrt(threshold * (1 - threshold) / max(week.labelled, 1))
     return erfc((threshold - week.accuracy) / spread / sqrt(2)) / 2
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run in five accuracies; None where there is nothing to average.
+    """A run in five accuracies; None where nothing is known. Means are over the weeks known.
 
-    ``before`` is the mean of the weeks before the first alert, ``at_alert`` the first week with
-    an alert, ``alarmed`` the mean of all weeks with one, ``recovered`` the mean of the weeks that
-    the last model served, if it replaced another after an alert, and ``otherwise`` what the
-    model it replaced would have scored on those.
+    Attributes
+    ----------
+    before
+        Mean of the weeks before the first alert of any rule.
+    at_alert, alarmed
+        The first week with an alert on accuracy, and the mean of all such weeks.
+    recovered
+        Mean of the weeks that the last model served, if it replaced another after that alert.
+    otherwise
+        What the model it replaced would have scored on those.
     """
 
     before: float | None
@@ -196,26 +233,26 @@ class Outcome:
 
 def outcome(state: RunState) -> Outcome:
     """Return the run in five accuracies: before, at and during the alert, and recovered."""
-    first = next((i for i, week in enumerate(state.weeks) if week.alert), None)
-    if first is None:
-        return Outcome(_mean(state.weeks), None, None, None, None)
-    bad = state.weeks[first]
+    calm = takewhile(lambda week: not week.alert, state.weeks)
+    before = _mean([week.accuracy for week in calm])
+    low = alerted_weeks(state, ACCURACY_RULE)
+    if not low:
+        return Outcome(before, None, None, None, None)
     last = state.weeks[-1].model_version
-    served = [w for w in state.weeks if w.model_version == last != bad.model_version]
-    alarmed = [w for w in state.weeks if w.alert]
-    otherwise = [w.former_accuracy for w in served if w.former_accuracy is not None]
+    served = [week for week in state.weeks if week.model_version == last != low[0].model_version]
+    former = [week.former_accuracy for week in served if week.former_accuracy is not None]
     return Outcome(
-        _mean(state.weeks[:first]),
-        bad.accuracy,
-        _mean(alarmed),
-        _mean(served),
-        fmean(otherwise) if otherwise else None,
+        before,
+        at_alert=low[0].accuracy,
+        alarmed=_mean([week.accuracy for week in low]),
+        recovered=_mean([week.accuracy for week in served]),
+        otherwise=_mean(former),
     )
 
 
-def _mean(weeks: Iterable[WeekScored]) -> float | None:
-    values = [week.accuracy for week in weeks]
-    return fmean(values) if values else None
+def _mean(shares: Iterable[float]) -> float | None:
+    known = [share for share in shares if not isnan(share)]
+    return fmean(known) if known else None
 
 
 # ---- the state as data frames

@@ -32,9 +32,12 @@ FLOORS = {
         *("client", "service", "replay"),
     ),
     "registry": ("versions", "promotions"),
-    "monitoring": ("performance", "drift", "rules", "notifier"),
+    "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
     "release": ("gate", "canary", "follower", "rehearsal"),
-    "pipeline": ("events", "policies", "scenarios", "stages", "production", "loop", "state"),
+    "pipeline": (
+        *("events", "policies", "scenarios", "stages", "production", "loop"),
+        *("state", "wording"),
+    ),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises"),
         *("learner_tests", "server_guard", "servers", "fixtures"),

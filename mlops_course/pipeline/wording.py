@@ -1,0 +1,376 @@
+"""A run in words: each event in a sentence, how sure an alert is, where the run stands.
+
+Plain text without markup. The command line, the picture, the poster and the alert log say it in
+these words; each of them decides only where a sentence stands.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from math import isnan
+
+from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.monitoring.notifier import NEXT_UNANSWERED
+from mlops_course.pipeline.events import (
+    AlertRaised,
+    Event,
+    Notified,
+    Promoted,
+    Rejected,
+    Retrained,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    WeekScored,
+)
+from mlops_course.pipeline.state import (
+    LogEntry,
+    RunState,
+    alerted_weeks,
+    alerts_of,
+    chance,
+    cycle_of,
+    has_accuracy,
+    jumped,
+    outcome,
+    running_stage,
+)
+
+UNKNOWN = "unknown"
+NOTHING_ANSWERED = "No flight was answered: nothing to compare."
+
+# ---- single words
+
+
+def stage_title(stage: str) -> str:
+    """Return a stage's name for people.
+
+    >>> stage_title("data")
+    'Data'
+    """
+    return stage.capitalize()
+
+
+def day(week: str) -> str:
+    """Return a Monday as people write it.
+
+    >>> day("2013-09-02")
+    '2 Sep'
+    """
+    monday = date.fromisoformat(week)
+    return f"{monday.day} {monday:%b}"
+
+
+def week_list(weeks: Sequence[str]) -> str:
+    """Return weeks by their Mondays.
+
+    >>> week_list(["2013-09-23", "2013-09-30"])
+    'the weeks of 23 Sep and 30 Sep'
+    """
+    return f"the week{'s' if len(weeks) > 1 else ''} of {' and '.join(map(day, weeks))}"
+
+
+def week_numbers(numbers: Sequence[int]) -> str:
+    """Return weeks by their numbers.
+
+    >>> week_numbers([4, 5, 6])
+    'weeks 4, 5 and 6'
+    """
+    if len(numbers) == 1:
+        return f"week {numbers[0]}"
+    return f"weeks {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things.
+
+    >>> counted(0, "error"), counted(1, "error"), counted(1200, "error")
+    ('no errors', '1 error', '1,200 errors')
+    """
+    many = f"{number:,}" if number else "no"
+    return f"{many} {thing}{'' if number == 1 else 's'}"
+
+
+def percent(share: float | None, unknown: str = UNKNOWN) -> str:
+    """Return a share as a percentage, or a word where nobody knows it.
+
+    >>> percent(0.9347), percent(float("nan"))
+    ('93.5%', 'unknown')
+    """
+    return unknown if share is None or isnan(share) else f"{share:.1%}"
+
+
+def model_name(state: RunState, version: str, ordinal: bool = False) -> str:
+    """Return how a model is called: ``v7``, or ``model 2`` by its order in this run.
+
+    The order does not depend on what the registry held before.
+    """
+    if not ordinal:
+        return f"v{version}"
+    order = list(dict.fromkeys(week.model_version for week in state.weeks))
+    return f"model {order.index(version) + 1}" if version in order else "the new model"
+
+
+def unanswered(week: WeekScored) -> str:
+    """Return how many of a week's flights have no answer: ``1,234 of 6,400 flights unanswered``."""
+    return f"{week.unanswered:,} of {week.rows:,} flights unanswered"
+
+
+def why_unknown(week: WeekScored) -> str:
+    """Return why a week's accuracy is unknown."""
+    return "no label has arrived" if week.answered else "no flight was answered"
+
+
+# ---- events
+
+
+def terminal_line(event: Event) -> str:
+    """Return an event as a line in a terminal; empty for one that is not worth a line."""
+    match event:
+        case RunStarted():
+            return f"{run_title(event)}."
+        case StageFinished():
+            return f"{event.stage:<9} {event.seconds:5.2f} s  {event.headline}"
+        case StageFailed():
+            return f"{event.stage:<9} {event.seconds:5.2f} s  FAILED  {event.message}"
+        case WeekScored():
+            return _week_line(event)
+        case AlertRaised():
+            return f"ALERT     {event.message}"
+        case Retrained():
+            return f"retrained on {event.rows:,} flights of {' and '.join(event.weeks)}"
+        case Promoted():
+            return f"promoted  version {event.to_version}. {event.reason}"
+        case Rejected():
+            return f"rejected  {event.reason}"
+        case _:
+            return ""
+
+
+def _week_line(week: WeekScored) -> str:
+    accuracy = f"{week.accuracy:.3f}" if has_accuracy(week) else UNKNOWN
+    parts = [f"week {week.week}", f"accuracy {accuracy}", f"version {week.model_version}"]
+    if week.unanswered:
+        parts.append(unanswered(week))
+    if week.drifted:
+        parts.append(f"moved: {', '.join(week.drifted[:4])}")
+    return "  ".join(parts)
+
+
+def still_line(state: RunState, entry: LogEntry) -> str:
+    """Return a log entry as a line of a picture that is the same for the same run.
+
+    Models go by their order and not by the registry's versions. A message to the team, whose alert
+    has a line already, gets none.
+    """
+    numbers = {week.week: week.number for week in state.weeks}
+    when = f"Week {numbers[entry.week]}" if entry.week in numbers else "Before production"
+    said = re.sub(r"\bversion \d+", "the champion", _said(state, entry))
+    return f"{when}. {said}" if said else ""
+
+
+def _said(state: RunState, entry: LogEntry) -> str:
+    match entry:
+        case AlertRaised():
+            return f"▼ Alert: {entry.message}"
+        case Retrained():
+            return f"↻ Retrained on {entry.rows:,} flights of {week_list(entry.weeks)}."
+        case Rejected():
+            return f"Refused: {entry.reason}"
+        case Promoted():
+            return f"Promoted {model_name(state, entry.to_version, ordinal=True)}: {entry.reason}"
+        case Notified():
+            return ""
+
+
+def log_text(entry: LogEntry) -> str:
+    """Return what an entry of the alert log says, below the word for its kind."""
+    match entry:
+        case AlertRaised():
+            return entry.message
+        case Notified():
+            return f"message to {entry.channel}, shown here and not sent"
+        case Retrained():
+            return (
+                f"A candidate learned from {entry.rows:,} flights of {week_list(entry.weeks)}, "
+                f"in {entry.seconds:.2f} s. It waits for the next week: the gate judges it on "
+                f"rows that it has not seen."
+            )
+        case Rejected():
+            return entry.reason
+        case Promoted():
+            old = f" replaces v{entry.from_version}" if entry.from_version else ""
+            return f"v{entry.to_version}{old}: {entry.reason}"
+
+
+def when(state: RunState, week: str) -> str:
+    """Return when something happened: ``week 4, 23 Sep``, or ``before week 1``."""
+    number = next((scored.number for scored in state.weeks if scored.week == week), None)
+    return f"week {number}, {day(week)}" if number else "before week 1"
+
+
+# ---- alerts
+
+
+def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
+    """Return how likely the alert is to be chance, in a sentence."""
+    if week is not None and alert.rule == UNANSWERED_RULE:
+        return f"This was counted and not estimated: {unanswered(week)}."
+    if week is None or alert.rule != ACCURACY_RULE:
+        return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
+    odds = chance(week, alert.threshold)
+    seldom = "less than one week in a million" if odds < 1e-6 else f"one week in {1 / odds:,.0f}"
+    return (
+        f"Even the upper 95% bound, {week.upper:.1%}, is below {alert.threshold:.0%}. If the true "
+        f"accuracy were {alert.threshold:.0%}, {seldom} would look this bad "
+        f"({week.labelled:,} flights, counted as independent)."
+    )
+
+
+def next_move(state: RunState, alert: AlertRaised, week: WeekScored | None) -> str:
+    """Return what an engineer on call would do next, from what the monitor sees."""
+    if week is None:
+        return "Look at the service's log and its health endpoint."
+    if alert.rule == UNANSWERED_RULE:
+        named = f" {_named_fault(week)}" if week.findings else ""
+        return f"{_failed_requests(week)}. {NEXT_UNANSWERED}{named}"
+    if week.errors:
+        return f"{_failed_requests(week)}: see the service's log; roll back if it is new."
+    if week.findings:
+        return _named_fault(week)
+    if moved := jumped(state, week):
+        names = " and ".join(moved[:2])
+        since = next(w.week for w in state.weeks if moved[0] in jumped(state, w))
+        return (
+            f"{names} moved far beyond the first weeks. Ask who owns that feed what changed around "
+            f"{day(since)}; retraining on the new weeks is a stopgap until it is fixed."
+        )
+    before = [w.model_version for w in state.weeks if w.number == week.number - 1]
+    if before and before[0] != week.model_version:
+        return f"The model changed a week ago: roll back to v{before[0]}, then look for the cause."
+    return (
+        "No input moved in an unusual way, so the relation itself may have changed: compare the "
+        "errors by carrier and airport, then retrain and let the gate judge."
+    )
+
+
+def _failed_requests(week: WeekScored) -> str:
+    return f"{counted(week.errors, 'request').capitalize()} failed"
+
+
+def _named_fault(week: WeekScored) -> str:
+    fault = week.findings[0].rstrip(".")
+    return f"The data checks name a fault ({fault}): have the feed repaired first."
+
+
+# ---- the run
+
+
+def run_title(run: RunStarted) -> str:
+    """Return a run's name: ``Data drift: 8 weeks, seed 0``."""
+    return f"{run.title}: {counted(run.weeks, 'week')}, seed {run.seed}"
+
+
+def status(state: RunState) -> str:
+    """Return where the run stands, as one plain sentence."""
+    match state.status:
+        case "idle":
+            return "Nothing has run yet. Press Run pipeline, or choose a stage to see what it does."
+        case "failed":
+            return f"Stopped. {state.error}"
+        case "finished":
+            return f"Finished in {state.seconds or 0:.1f} s. {verdict(state)}"
+        case "paused":
+            return f"Paused: {_place(state)}. Press Continue or Step; Reset starts over."
+        case _ if state.started is None:
+            return "Starting: opening the store and the scoring service."
+        case _:
+            return f"Running: {_place(state)}."
+
+
+def spoken(state: RunState) -> str:
+    """Return the status for screen readers, which changes with stages and alerts, not weeks."""
+    now = running_stage(state)
+    if state.status != "running" or now is None or now.stage != "monitor":
+        return status(state)
+    alerts = [entry for entry in state.log if isinstance(entry, AlertRaised)]
+    if not alerts:
+        return "Running: monitoring production."
+    return " ".join(alert.message for alert in alerts_of(state, alerts[-1].week))
+
+
+def _place(state: RunState) -> str:
+    now = running_stage(state)
+    if now is None:
+        ended = state.records[-1] if state.records else None
+        return f"after {stage_title(ended.stage)}" if ended else "at the start"
+    cycle = f" (cycle {now.cycle})" if now.cycle > 1 else ""
+    week = f", {week_reached(state)}" if now.stage == "monitor" and state.weeks else ""
+    return f"{stage_title(now.stage)}{cycle}{week}"
+
+
+def week_reached(state: RunState) -> str:
+    """Return how far production has come: ``week 3 of 8``; there must be a week."""
+    planned = f" of {state.started.weeks}" if state.started else ""
+    return f"week {state.weeks[-1].number}{planned}"
+
+
+def way_back(state: RunState, with_weeks: bool = True) -> str:
+    """Return what leads from Monitor back to Data: the rule, or this cycle's retraining."""
+    cycle = cycle_of(state)
+    if cycle == 1:
+        return "retrain when production calls for it"
+    done = [entry for entry in state.log if isinstance(entry, Retrained)]
+    if len(done) != cycle - 1:
+        return f"cycle {cycle}: retraining on new weeks"
+    weeks = f" on {week_list(done[-1].weeks)}" if with_weeks else ""
+    return f"cycle {cycle}: retrained{weeks}"
+
+
+def verdict(state: RunState) -> str:
+    """Return what monitoring found: the first alert of each rule, and the accuracy around it."""
+    if not state.weeks:
+        return "No week of production was scored."
+    silent = alerted_weeks(state, UNANSWERED_RULE)
+    low = alerted_weeks(state, ACCURACY_RULE)
+    if not silent and not low:
+        mean = percent(outcome(state).before)
+        return f"No alert in {counted(len(state.weeks), 'week')}; mean accuracy {mean}."
+    if not silent:
+        return f"First alert in {_accuracy_verdict(state, low)}"
+    if not low:
+        before = outcome(state).before
+        known = f"; mean accuracy {before:.1%} before" if before is not None else ""
+        return f"First alert in {_unanswered_verdict(state, silent)}{known}."
+    if low[0].number < silent[0].number:
+        return (
+            f"First alert in {_accuracy_verdict(state, low)} "
+            f"First alert on answers in {_unanswered_verdict(state, silent)}."
+        )
+    return (
+        f"First alert in {_unanswered_verdict(state, silent)}. "
+        f"First alert on accuracy in {_accuracy_verdict(state, low)}"
+    )
+
+
+def _unanswered_verdict(state: RunState, silent: Sequence[WeekScored]) -> str:
+    first = silent[0]
+    return f"week {first.number}: {unanswered(first)}; {_share_of_weeks(state, silent)}"
+
+
+def _accuracy_verdict(state: RunState, low: Sequence[WeekScored]) -> str:
+    found = outcome(state)
+    models = len({week.model_version for week in state.weeks})
+    before = f"{found.before:.1%} before, " if found.before is not None else ""
+    if models > 2 or found.recovered is None:
+        after = f"{_share_of_weeks(state, low)} (mean {percent(found.alarmed)})"
+        after += f", {models} models served in turn" if models > 1 else ""
+    else:
+        after = f"after retraining {found.recovered:.1%}"
+        if found.otherwise is not None:
+            after += f", where the old model would have had {found.otherwise:.1%}"
+    return f"week {low[0].number}: {before}{low[0].accuracy:.1%} that week; {after}."
+
+
+def _share_of_weeks(state: RunState, alerted: Sequence[WeekScored]) -> str:
+    return f"{len(alerted)} of {counted(len(state.weeks), 'week')} raised one"

@@ -1,0 +1,131 @@
+"""Events of a run made by hand, for tests of what is done with them; no pipeline runs."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.pipeline.events import (
+    STAGES,
+    AlertRaised,
+    Notified,
+    Promoted,
+    Retrained,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageStarted,
+    WeekScored,
+)
+
+NAN = float("nan")
+CALM = {"dep_delay": 0.6, "temp": 1.4, "hour": 0.3}
+MOVED = {"dep_delay": 4.8, "temp": 1.5, "hour": 0.3}
+
+
+def monday(number: int) -> str:
+    """Return the Monday of a week of production."""
+    return (date(2013, 9, 2) + timedelta(weeks=number - 1)).isoformat()
+
+
+def week(number: int, accuracy: float, version: str = "1", **other: object) -> WeekScored:
+    """Return a week, its inputs moved if its accuracy is low; ``other`` replaces fields."""
+    low = accuracy + 0.006 < 0.90
+    scored = WeekScored(
+        week=monday(number),
+        number=number,
+        rows=6400,
+        answered=6400,
+        labelled=6300,
+        accuracy=accuracy,
+        upper=accuracy + 0.006,
+        model_version=version,
+        baseline_accuracy=accuracy - 0.01,
+        predicted_late=0.19,
+        observed_late=0.21,
+        confidence=0.93,
+        latency_ms=12.0,
+        errors=0,
+        drift=MOVED if low else CALM,
+        drifted=(),
+        findings=(),
+        incident=number >= 4,
+        alert=low,
+    )
+    return replace(scored, **other)  # type: ignore[arg-type]
+
+
+def silent_week(number: int, **other: object) -> WeekScored:
+    """Return a week of which the service answered no flight, so that nothing is known of it."""
+    nothing: dict[str, object] = {
+        "answered": 0,
+        "labelled": 0,
+        "upper": 1.0,
+        "baseline_accuracy": NAN,
+        "predicted_late": NAN,
+        "confidence": NAN,
+        "errors": 7,
+        "drift": {},
+        "findings": ("dep_delay is empty in 22 flights; it is required.",),
+        "alert": True,
+    }
+    return week(number, NAN, **{**nothing, **other})
+
+
+def unlabelled_week(number: int) -> WeekScored:
+    """Return a week that was answered and of which no label has arrived."""
+    return week(
+        number, NAN, labelled=0, upper=1.0, baseline_accuracy=NAN, observed_late=NAN, alert=False
+    )
+
+
+def alert(scored: WeekScored) -> AlertRaised:
+    """Return the alert on a week's accuracy."""
+    message = f"Accuracy {scored.accuracy:.3f}, below 0.90."
+    return AlertRaised(scored.week, ACCURACY_RULE, scored.accuracy, 0.9, message)
+
+
+def unanswered_alert(scored: WeekScored) -> AlertRaised:
+    """Return the alert on a week's flights without an answer."""
+    share = scored.unanswered / scored.rows
+    message = f"{scored.unanswered:,} of {scored.rows:,} flights have no answer."
+    return AlertRaised(scored.week, UNANSWERED_RULE, share, 0.01, message)
+
+
+def started(version: str = "1", run_id: str = "abc", seconds: float = 0.5) -> list:
+    """Return the events of a run up to its first week, all that varies named."""
+    events: list = [RunStarted("drift", "Data drift", 0, 0.9, 8, "auto", run_id)]
+    for stage in STAGES[:-1]:
+        done = StageFinished(stage, 1, seconds, f"{stage} went well", {"rows": 65272})
+        events += [StageStarted(stage, 1), done]
+    return [*events, Promoted("2013-03-18", "", version, "better", run_id)]
+
+
+def finished(seconds: float = 0.5) -> list:
+    """Return a run's last events."""
+    end = StageFinished("monitor", 1, seconds, "3 alerts in 8 weeks", {"weeks": 8})
+    return [end, RunFinished(seconds)]
+
+
+def drift_run(first: str = "1", second: str = "2", run_id: str = "abc", seconds: float = 0.5):
+    """Return a whole run with alerts in weeks 4 to 6, a retraining and a recovery."""
+    events = [*started(first, run_id, seconds), StageStarted("monitor", 1)]
+    for number, accuracy in enumerate((0.95, 0.93, 0.94, 0.80, 0.79, 0.81, 0.91, 0.92), 1):
+        scored = week(number, accuracy, first if number < 7 else second, latency_ms=seconds)
+        events += [scored, alert(scored)] if scored.alert else [scored]
+        if number == 4:
+            events.append(Notified(scored.week, "#oncall", {"text": "look <here>"}))
+        if number == 5:
+            events += [StageStarted("train", 2), StageFinished("train", 2, seconds, "again", {})]
+            events.append(Retrained(scored.week, (monday(4), monday(5)), 12900, run_id, seconds))
+        if number == 6:
+            events.append(Promoted(scored.week, first, second, f"beats version {first}", run_id))
+    return [*events, *finished(seconds)]
+
+
+def silent_run() -> list:
+    """Return a whole run: two calm weeks, two silent ones, and one with both alerts."""
+    both = week(5, 0.80, answered=5000, labelled=4900, errors=2)
+    events = [*started(), StageStarted("monitor", 1), week(1, 0.95), week(2, 0.93)]
+    for scored in (silent_week(3), silent_week(4), both):
+        events += [scored, unanswered_alert(scored)]
+    return [*events, alert(both), *finished()]
