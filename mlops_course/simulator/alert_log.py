@@ -5,130 +5,82 @@ whether the model changed); the scenario's true cause is told apart, after the r
 """
 
 import json
-from collections.abc import Iterator
-from html import escape
 
-from mlops_course.pipeline.events import (
-    AlertRaised,
-    Notified,
-    Promoted,
-    Rejected,
-    Retrained,
-    WeekScored,
-)
-from mlops_course.pipeline.state import RunState, chance, jumped
-from mlops_course.simulator.chart import day
-from mlops_course.simulator.views import icon, week_list
+from markupsafe import Markup
 
-_SIGNS = {"alert": "alert", "refused": "refused", "done": "done"}
+from mlops_course.pipeline import wording
+from mlops_course.pipeline.events import AlertRaised, Notified, Promoted, Rejected, Retrained
+from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
+from mlops_course.simulator.markup import element, icon, join
+
+# The word for each kind of entry, and the kind that the style sheet knows it by.
+_WORDS: dict[type, tuple[str, str]] = {
+    AlertRaised: ("Alert", "alert"),
+    Notified: ("Notified", "sent"),
+    Retrained: ("Retrained", "again"),
+    Rejected: ("Refused", "refused"),
+    Promoted: ("Promoted", "done"),
+}
+_WITH_ICON = ("alert", "refused", "done")
 
 
-def log(state: RunState) -> str:
+def log(state: RunState) -> Markup:
     """Return alerts, notifications, retrainings and promotions, in order, as HTML."""
+    head = element("h4", "Alert log")
     if not state.log:
         quiet = "No alert so far." if state.weeks else "Alerts and what follows them appear here."
-        return f'<h4>Alert log</h4><p class="mls-quiet">{quiet}</p>'
-    return f'<h4>Alert log</h4><ol class="mls-log" tabindex="0">{"".join(_entries(state))}</ol>'
+        return join(head, element("p", quiet, class_="mls-quiet"))
+    entries = [_entry(state, place, entry) for place, entry in enumerate(state.log)]
+    return join(head, element("ol", *entries, class_="mls-log", tabindex=0))
 
 
-def debrief(state: RunState, story: str, response: str) -> str:
+def debrief(state: RunState, story: str, response: str) -> Markup:
     """Return what truly happened and the right response, once the run is over."""
     if state.status != "finished" or state.started is None:
-        return ""
-    return (
-        f"<h4>What it really was: {escape(state.started.title)}</h4>"
-        f"<p>{escape(story)} <b>Right response:</b> {escape(response)}</p>"
+        return Markup("")
+    return join(
+        element("h4", f"What it really was: {state.started.title}"),
+        element("p", f"{story} ", element("b", "Right response:"), f" {response}"),
     )
 
 
-def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
-    """Return how likely the alert is to be chance, in a sentence."""
-    if week is None or "accuracy" not in alert.rule:
-        return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
-    odds = chance(week, alert.threshold)
-    seldom = "less than one week in a million" if odds < 1e-6 else f"one week in {1 / odds:,.0f}"
-    return (
-        f"Even the upper 95% bound, {week.upper:.1%}, is below {alert.threshold:.0%}. If the true "
-        f"accuracy were {alert.threshold:.0%}, {seldom} would look this bad "
-        f"({week.labelled:,} flights, counted as independent)."
+def _entry(state: RunState, place: int, entry: LogEntry) -> Markup:
+    word, kind = _WORDS[type(entry)]
+    sign = icon(kind) if kind in _WITH_ICON else element("i", class_=f"mls-sign-{kind}")
+    return element(
+        "li",
+        sign,
+        element("b", word),
+        element("span", wording.when(state, entry.week), class_="mls-when"),
+        element("div", _content(state, place, entry)),
+        data_key=f"entry-{place}",
+        data_kind=kind,
     )
 
 
-def next_move(state: RunState, week: WeekScored | None) -> str:
-    """Return what an engineer on call would do next, from what the monitor sees."""
-    if week is None:
-        return "Look at the service's log and its health endpoint."
-    if week.errors:
-        return f"{week.errors} requests failed: see the service's log; roll back if it is new."
-    if week.findings:
-        fault = week.findings[0].rstrip(".")
-        return f"The data checks name a fault ({fault}): have the feed repaired first."
-    if moved := jumped(state, week):
-        names = " and ".join(moved[:2])
-        since = next(w.week for w in state.weeks if moved[0] in jumped(state, w))
-        return (
-            f"{names} moved far beyond the first weeks. Ask who owns that feed what changed around "
-            f"{day(since)}; retraining on the new weeks is a stopgap until it is fixed."
-        )
-    before = [w.model_version for w in state.weeks if w.number == week.number - 1]
-    if before and before[0] != week.model_version:
-        return f"The model changed a week ago: roll back to v{before[0]}, then look for the cause."
-    return (
-        "No input moved in an unusual way, so the relation itself may have changed: compare the "
-        "errors by carrier and airport, then retrain and let the gate judge."
+def _content(state: RunState, place: int, entry: LogEntry) -> str:
+    if isinstance(entry, AlertRaised):
+        return _alert(state, place, entry)
+    said = wording.log_text(entry)
+    if not isinstance(entry, Notified):
+        return said
+    payload = json.dumps(dict(entry.payload), indent=2, default=str)
+    shown = element("pre", payload, class_="mls-code", tabindex=0)
+    return element("details", element("summary", said), shown, data_key=f"note-{place}")
+
+
+def _alert(state: RunState, place: int, alert: AlertRaised) -> Markup:
+    """Return an alert in full; one whose rule fired the week before folds its advice away."""
+    week = next((scored for scored in state.weeks if scored.week == alert.week), None)
+    fired = [scored.number for scored in alerted_weeks(state, alert.rule)]
+    advice = element(
+        "dl",
+        element("dt", "How sure"),
+        element("dd", wording.how_sure(alert, week)),
+        element("dt", "On call, next"),
+        element("dd", wording.next_move(state, alert, week)),
     )
-
-
-def _entries(state: RunState) -> Iterator[str]:
-    for place, entry in enumerate(state.log):
-        match entry:
-            case AlertRaised():
-                yield _entry(
-                    state, place, entry.week, "alert", "Alert", _alert(state, place, entry)
-                )
-            case Notified():
-                payload = escape(json.dumps(dict(entry.payload), indent=2, default=str))
-                text = (
-                    f'<details data-key="note-{place}"><summary>message to '
-                    f"{escape(entry.channel)}, shown here and not sent</summary>"
-                    f'<pre class="mls-code" tabindex="0">{payload}</pre></details>'
-                )
-                yield _entry(state, place, entry.week, "sent", "Notified", text)
-            case Retrained():
-                text = (
-                    f"A candidate learned from {entry.rows:,} flights of "
-                    f"{escape(week_list(entry.weeks))}, in {entry.seconds:.2f} s. It waits for the "
-                    f"next week: the gate judges it on rows that it has not seen."
-                )
-                yield _entry(state, place, entry.week, "again", "Retrained", text)
-            case Rejected():
-                text = escape(entry.reason)
-                yield _entry(state, place, entry.week, "refused", "Refused", text)
-            case Promoted():
-                old = f" replaces v{escape(entry.from_version)}" if entry.from_version else ""
-                text = f"v{escape(entry.to_version)}{old}: {escape(entry.reason)}"
-                yield _entry(state, place, entry.week, "done", "Promoted", text)
-
-
-def _entry(state: RunState, place: int, week: str, kind: str, word: str, text: str) -> str:
-    number = next((w.number for w in state.weeks if w.week == week), None)
-    when = f"week {number}, {day(week)}" if number else "before week 1"
-    sign = icon(_SIGNS[kind]) if kind in _SIGNS else f'<i class="mls-sign-{kind}"></i>'
-    return (
-        f'<li data-key="entry-{place}" data-kind="{kind}">{sign}'
-        f'<b>{word}</b><span class="mls-when">{when}</span><div>{text}</div></li>'
-    )
-
-
-def _alert(state: RunState, place: int, alert: AlertRaised) -> str:
-    """Return an alert in full; one that follows another week's alert folds its advice away."""
-    week = next((w for w in state.weeks if w.week == alert.week), None)
-    again = week is not None and any(w.alert and w.number == week.number - 1 for w in state.weeks)
-    advice = (
-        f"<dl><dt>How sure</dt><dd>{escape(how_sure(alert, week))}</dd>"
-        f"<dt>On call, next</dt><dd>{escape(next_move(state, week))}</dd></dl>"
-    )
-    if again:
-        summary = "<summary>how sure, and what somebody on call does next</summary>"
-        advice = f'<details data-key="advice-{place}">{summary}{advice}</details>'
-    return f"<p>{escape(alert.message)}</p>{advice}"
+    if week is not None and week.number - 1 in fired:
+        summary = element("summary", "how sure, and what somebody on call does next")
+        advice = element("details", summary, advice, data_key=f"advice-{place}")
+    return join(element("p", wording.log_text(alert)), advice)

@@ -1,24 +1,27 @@
 """The accuracy chart: weeks of production against the alert threshold, as SVG.
 
 Horizontal places are percentages and vertical ones pixels, so that text keeps its size
-however wide the chart is; the live panel and the static picture draw with the same code.
+however wide the chart is; the live panel and the still picture render it with the same code.
 Colours come from the classes, which each of the two styles for itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from html import escape
 from itertools import groupby, pairwise
-from math import ceil, floor
+from math import ceil, floor, isnan
+
+from markupsafe import Markup
 
 from mlops_course.pipeline.events import WeekScored
-from mlops_course.pipeline.state import RunState
+from mlops_course.pipeline.state import RunState, has_accuracy, threshold_of
+from mlops_course.pipeline.wording import day, model_name, unanswered, week_numbers, why_unknown
+from mlops_course.simulator.markup import DOT, TRIANGLE, at, element, join, text
 
 TOP = 34
 BOTTOM = 214
 HEIGHT = 240
 FULL_LABELS = 13
+SILENT_Y = BOTTOM - 12
 
 
 @dataclass(frozen=True)
@@ -33,33 +36,59 @@ class Scale:
         """Return the percentage at which the middle of a week lies."""
         return round((number - 0.5) / self.slots * 100, 2)
 
+    def left(self, number: int) -> float:
+        """Return the percentage at which a week begins."""
+        return (number - 1) / self.slots * 100
+
     def y(self, share: float) -> float:
         """Return the pixel at which a share lies."""
         inside = (self.high - share) / (self.high - self.low)
         return round(TOP + inside * (BOTTOM - TOP), 1)
 
 
+@dataclass(frozen=True)
+class LegendEntry:
+    """What a mark of the chart means; ``more`` is said where there is room for it."""
+
+    mark: Markup
+    words: str
+    more: str = ""
+
+
+LEGEND = (
+    LegendEntry(
+        element("g", element("path", d=DOT), class_="mls-dot", transform="translate(10 6)"),
+        "accuracy, upper 95% bound",
+    ),
+    LegendEntry(
+        element(
+            "g",
+            element("path", d=TRIANGLE),
+            class_="mls-bad",
+            transform="translate(10 5.5) scale(.92)",
+        ),
+        "alert",
+    ),
+    LegendEntry(element("line", class_="mls-base", x1=0, y1=6, x2=20, y2=6), "rule dep_delay > 15"),
+    LegendEntry(
+        element("rect", class_="mls-incident", width=20, height=12),
+        "incident (ground truth)",
+        "incident (ground truth, hidden from the monitor)",
+    ),
+)
+
+
 def scale_of(state: RunState) -> Scale:
     """Return a scale on which model and threshold find room; the simple rule may leave it."""
     threshold = threshold_of(state)
-    low = min([threshold - 0.03, 0.85, *(week.accuracy - 0.04 for week in state.weeks)])
-    high = max([threshold + 0.03, 0.95, *(week.upper + 0.015 for week in state.weeks)])
+    known = [week for week in state.weeks if has_accuracy(week)]
+    low = min([threshold - 0.03, 0.85, *(week.accuracy - 0.04 for week in known)])
+    high = max([threshold + 0.03, 0.95, *(week.upper + 0.015 for week in known)])
     slots = max(state.started.weeks if state.started else 8, len(state.weeks))
     return Scale(slots, max(floor(low * 20) / 20, 0.0), min(ceil(high * 20) / 20, 1.0))
 
 
-def threshold_of(state: RunState) -> float:
-    """Return the run's alert threshold; the usual one before a run began."""
-    return state.started.threshold if state.started else 0.90
-
-
-def day(week: str) -> str:
-    """Return a Monday as people write it: ``2 Sep``."""
-    monday = date.fromisoformat(week)
-    return f"{monday.day} {monday:%b}"
-
-
-def accuracy_chart(state: RunState, ordinal: bool = False) -> str:
+def render(state: RunState, ordinal: bool = False) -> Markup:
     """Return the contents of an ``<svg>`` of any width and `HEIGHT` pixels high.
 
     Parameters
@@ -78,166 +107,209 @@ def accuracy_chart(state: RunState, ordinal: bool = False) -> str:
         *_models(state, scale, ordinal),
     ]
     for week in state.weeks:
-        parts += _week(week, scale, version_name(state, week.model_version, ordinal))
-    return "".join([*parts, *_values(state, scale)])
+        parts += _week(week, scale, model_name(state, week.model_version, ordinal))
+    return join(*parts, *_values(state, scale), *_silences(state, scale))
 
 
 def describe(state: RunState) -> str:
     """Return the chart in a sentence, for those who cannot see it."""
     if not state.weeks:
         return "Accuracy by week: no week of production has been scored yet."
-    worst = min(state.weeks, key=lambda week: week.accuracy)
     alerts = [week.number for week in state.weeks if week.alert]
-    told = f"alerts in {_weeks(alerts)}" if alerts else "no alert"
-    return (
+    told = [
         f"Accuracy by week over {len(state.weeks)} weeks against an alert threshold of "
-        f"{threshold_of(state):.0%}: first {state.weeks[0].accuracy:.1%}, lowest "
-        f"{worst.accuracy:.1%} in week {worst.number}, last {state.weeks[-1].accuracy:.1%}; "
-        f"{told}."
-    )
+        f"{threshold_of(state):.0%}: {_extremes(state)}",
+        f"alerts in {week_numbers(alerts)}" if alerts else "no alert",
+    ]
+    if gaps := [week.number for week in state.weeks if week.unanswered]:
+        told.append(f"flights unanswered in {week_numbers(gaps)}")
+    if silent := [week.number for week in state.weeks if not has_accuracy(week)]:
+        told.append(f"accuracy unknown in {week_numbers(silent)}")
+    return f"{'; '.join(told)}."
 
 
-def version_name(state: RunState, version: str, ordinal: bool = False) -> str:
-    """Return how a model is called in the picture: ``v7``, or ``model 2`` in this run."""
-    if not ordinal:
-        return f"v{version}"
-    order = list(dict.fromkeys(week.model_version for week in state.weeks))
-    return f"model {order.index(version) + 1}" if version in order else "the new model"
-
-
-def _weeks(numbers: list[int]) -> str:
-    if len(numbers) == 1:
-        return f"week {numbers[0]}"
-    return f"weeks {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
-
-
-def _text(x: str, y: float, words: str, name: str, anchor: str = "middle") -> str:
-    return f'<text class="{name}" x="{x}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
-def _rule(name: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{name}" x1="{x1:g}%" y1="{y1:g}" x2="{x2:g}%" y2="{y2:g}"/>'
-
-
-def _shape(name: str, x: float, y: float, path: str) -> str:
+def _extremes(state: RunState) -> str:
+    known = [week for week in state.weeks if has_accuracy(week)]
+    if not known:
+        return "it is not known of any week"
+    worst = min(known, key=lambda week: week.accuracy)
     return (
-        f'<svg x="{x:g}%" y="{y:g}" overflow="visible" width="1" height="1">'
-        f'<path class="{name}" d="{path}"/></svg>'
+        f"first {known[0].accuracy:.1%}, lowest {worst.accuracy:.1%} in week {worst.number}, "
+        f"last {known[-1].accuracy:.1%}"
     )
 
 
-def _grid(scale: Scale) -> Iterator[str]:
+# ---- what does not depend on a week
+
+
+def _percent(share: float) -> str:
+    return f"{share:g}%"
+
+
+def _rule(name: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return element("line", class_=name, x1=_percent(x1), y1=y1, x2=_percent(x2), y2=y2)
+
+
+def _grid(scale: Scale) -> Iterator[Markup]:
     step = 1 if scale.high - scale.low < 0.32 else 2
     for tick in range(round(scale.low * 20), round(scale.high * 20) + 1):
         if tick % step:
             continue
         y = scale.y(tick / 20)
         yield _rule("mls-grid", 0, y, 100, y)
-        yield _text("-8", y + 4, f"{tick * 5}%", "mls-tick", "end")
+        yield text(f"{tick * 5}%", -8, y + 4, "mls-tick", "end")
 
 
-def _week_axis(state: RunState, scale: Scale) -> Iterator[str]:
+def _week_axis(state: RunState, scale: Scale) -> Iterator[Markup]:
     days = {week.number: day(week.week) for week in state.weeks}
     step = ceil(scale.slots / 8)
     for place, number in enumerate(range(1, scale.slots + 1, step)):
         words = days.get(number, f"week {number}")
         name = "mls-tick" if number in days else "mls-tick mls-faint"
         name += " mls-second" if place % 2 else ""
-        yield _text(f"{scale.x(number)}%", BOTTOM + 18, words, name)
+        yield text(words, _percent(scale.x(number)), BOTTOM + 18, name, "middle")
 
 
-def _threshold(threshold: float, scale: Scale) -> Iterator[str]:
+def _threshold(threshold: float, scale: Scale) -> Iterator[Markup]:
     y = scale.y(threshold)
-    yield f'<line class="mls-threshold" x1="0" y1="{y:g}" x2="100%" y2="{y:g}"/>'
-    yield from _margin(y, "alert line", f"{threshold:.0%}")
+    yield _rule("mls-threshold", 0, y, 100, y)
+    yield _margin(y, "alert line", f"{threshold:.0%}")
 
 
-def _margin(y: float, *lines: str) -> Iterator[str]:
-    """Yield lines of text to the right of the chart."""
-    yield '<svg x="100%" y="0" overflow="visible" width="1" height="1">'
-    for row, words in enumerate(lines):
-        yield _text("6", y + 13 * row, words, "mls-label", "start")
-    yield "</svg>"
+def _margin(y: float, *lines: str) -> Markup:
+    """Return lines of text to the right of the chart."""
+    rows = [text(words, 6, y + 13 * row, "mls-label") for row, words in enumerate(lines)]
+    return at("100%", 0, *rows)
 
 
-def _incident(state: RunState, scale: Scale) -> Iterator[str]:
+def _incident(state: RunState, scale: Scale) -> Iterator[Markup]:
+    title = element(
+        "title",
+        "The incident was active in these weeks: ground truth, which neither model nor monitor "
+        "sees.",
+    )
     for active, group in groupby(state.weeks, key=lambda week: week.incident):
         span = list(group)
         if not active:
             continue
-        left = (span[0].number - 1) / scale.slots * 100
-        width = len(span) / scale.slots * 100
-        yield (
-            f'<rect class="mls-incident" x="{left:g}%" y="{TOP}" width="{width:g}%" '
-            f'height="{BOTTOM - TOP}"><title>The incident was active in these weeks: ground '
-            f"truth, which neither model nor monitor sees.</title></rect>"
+        yield element(
+            "rect",
+            title,
+            class_="mls-incident",
+            x=_percent(scale.left(span[0].number)),
+            y=TOP,
+            width=_percent(len(span) / scale.slots * 100),
+            height=BOTTOM - TOP,
         )
+
+
+# ---- lines
 
 
 def _line(
-    weeks: tuple[WeekScored, ...], scale: Scale, name: str, share: Callable[[WeekScored], float]
-) -> Iterator[str]:
+    weeks: Sequence[WeekScored], scale: Scale, name: str, share: Callable[[WeekScored], float]
+) -> Iterator[Markup]:
+    """Yield a line from week to week; it breaks where a share is unknown."""
     for one, two in pairwise(weeks):
-        yield _rule(
-            name, scale.x(one.number), scale.y(share(one)), scale.x(two.number), scale.y(share(two))
-        )
+        before = share(one)
+        after = share(two)
+        if isnan(before) or isnan(after):
+            continue
+        yield _rule(name, scale.x(one.number), scale.y(before), scale.x(two.number), scale.y(after))
 
 
-def _rule_of_thumb(state: RunState, scale: Scale) -> Iterator[str]:
+def _rule_of_thumb(state: RunState, scale: Scale) -> Iterator[Markup]:
     """Yield the simple rule's line, cut off where it leaves the chart, and say so there."""
-    yield f'<svg y="{TOP}" width="100%" height="{BOTTOM - TOP}"><svg y="-{TOP}" overflow="visible">'
-    yield from _line(state.weeks, scale, "mls-base", lambda week: week.baseline_accuracy)
-    yield "</svg></svg>"
+    line = _line(state.weeks, scale, "mls-base", lambda week: week.baseline_accuracy)
+    inside = element("svg", *line, y=-TOP, overflow="visible")
+    yield element("svg", inside, y=TOP, width="100%", height=BOTTOM - TOP)
     gone = [week.baseline_accuracy for week in state.weeks if week.baseline_accuracy < scale.low]
     if gone:
-        yield from _margin(BOTTOM - 13, "↓ rule", f"{min(gone):.0%}")
+        yield _margin(BOTTOM - 13, "↓ rule", f"{min(gone):.0%}")
 
 
-def _models(state: RunState, scale: Scale, ordinal: bool) -> Iterator[str]:
+def _models(state: RunState, scale: Scale, ordinal: bool) -> Iterator[Markup]:
     models = groupby(state.weeks, key=lambda week: week.model_version)
     for place, (version, group) in enumerate(models):
-        span = tuple(group)
+        span = list(group)
         yield from _line(span, scale, "mls-line", lambda week: week.accuracy)
-        left = (span[0].number - 1) / scale.slots * 100
-        name = version_name(state, version, ordinal)
+        left = scale.left(span[0].number)
+        name = model_name(state, version, ordinal)
         y = 26 - 13 * (place % 2)
         if span[0].number > 1:
             yield _rule("mls-change", left, y - 9, left, BOTTOM)
             name += " promoted" if scale.slots <= FULL_LABELS else ""
-        anchor = "end" if left > 80 else "start"
-        dx = {"start": 4, "end": -4}[anchor]
-        yield f'<svg x="{left:g}%" y="0" overflow="visible" width="1" height="1">'
-        yield f"{_text(f'{dx}', y, name, 'mls-label', anchor)}</svg>"
+        if left > 80:
+            words = text(name, -4, y, "mls-label", "end")
+        else:
+            words = text(name, 4, y, "mls-label")
+        yield at(_percent(left), 0, words)
 
 
-def _week(week: WeekScored, scale: Scale, model: str) -> Iterator[str]:
+# ---- weeks
+
+
+def _week(week: WeekScored, scale: Scale, model: str) -> Iterator[Markup]:
+    """Yield a week's mark; one whose accuracy is unknown stands at the foot of the chart."""
     x = scale.x(week.number)
-    y = scale.y(week.accuracy)
-    upper = scale.y(week.upper)
-    yield _rule("mls-whisker", x, y, x, upper)
-    yield _shape("mls-whisker", x, upper, "M-4 0H4")
-    path = "M0 6.5L-7 -5.5H7Z" if week.alert else "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0"
-    yield (
-        f'<svg x="{x:g}%" y="{y:g}" overflow="visible" width="1" height="1">'
-        f'<g class="{"mls-bad" if week.alert else "mls-dot"}">'
-        f"<title>{escape(_tooltip(week, model))}</title>"
-        f'<path d="{path}"/></g></svg>'
+    y = float(SILENT_Y)
+    if has_accuracy(week):
+        y = scale.y(week.accuracy)
+        upper = scale.y(week.upper)
+        yield _rule("mls-whisker", x, y, x, upper)
+        yield at(_percent(x), upper, element("path", class_="mls-whisker", d="M-4 0H4"))
+    mark = element(
+        "g",
+        element("title", _tooltip(week, model)),
+        element("path", d=TRIANGLE if week.alert else DOT),
+        class_="mls-bad" if week.alert else "mls-dot",
     )
+    yield at(_percent(x), y, mark)
 
 
 def _tooltip(week: WeekScored, model: str) -> str:
-    return (
-        f"Week {week.number} from {day(week.week)}: accuracy {week.accuracy:.1%}, upper 95% "
-        f"bound {week.upper:.1%}, rule {week.baseline_accuracy:.1%}, {week.labelled:,} labelled "
-        f"flights, {model}{', alert' if week.alert else ''}"
-    )
+    if has_accuracy(week):
+        told = [
+            f"accuracy {week.accuracy:.1%}",
+            f"upper 95% bound {week.upper:.1%}",
+            f"rule {week.baseline_accuracy:.1%}",
+            f"{week.labelled:,} labelled flights",
+        ]
+    else:
+        told = [f"accuracy unknown since {why_unknown(week)}"]
+    if week.unanswered:
+        told.append(unanswered(week))
+    told.append(model)
+    if week.alert:
+        told.append("alert")
+    return f"Week {week.number} from {day(week.week)}: {', '.join(told)}"
 
 
-def _values(state: RunState, scale: Scale) -> Iterator[str]:
-    shown = state.weeks
+def _values(state: RunState, scale: Scale) -> Iterator[Markup]:
+    """Yield accuracies in figures, and of how many flights where hardly any was answered."""
+    shown = [week for week in state.weeks if has_accuracy(week)]
     if scale.slots > FULL_LABELS and shown:
         worst = min(shown, key=lambda week: week.accuracy)
-        shown = tuple({week.number: week for week in (shown[0], worst, shown[-1])}.values())
+        shown = list({week.number: week for week in (shown[0], worst, shown[-1])}.values())
     for week in shown:
+        x = _percent(scale.x(week.number))
         y = scale.y(week.accuracy) + 19 if week.alert else scale.y(week.upper) - 6
-        yield _text(f"{scale.x(week.number)}%", y, f"{week.accuracy * 100:.1f}", "mls-value")
+        yield text(f"{week.accuracy * 100:.1f}", x, y, "mls-value", "middle")
+        if week.alert and week.unanswered:
+            yield text(f"of {week.labelled:,}", x, y + 13, "mls-value", "middle")
+
+
+def _silences(state: RunState, scale: Scale) -> Iterator[Markup]:
+    """Yield why accuracy is unknown, above the marks of such weeks; once for weeks in a row."""
+    for words, group in groupby(state.weeks, key=_silence):
+        if not words:
+            continue
+        numbers = [week.number for week in group]
+        middle = scale.x((numbers[0] + numbers[-1]) / 2)
+        yield text(words, _percent(middle), SILENT_Y - 12, "mls-value", "middle")
+
+
+def _silence(week: WeekScored) -> str:
+    if has_accuracy(week):
+        return ""
+    return "no labels" if week.answered else "no answers"

@@ -4,36 +4,37 @@ It holds nothing that changes from run to run of the same settings: no durations
 registry versions; models are named by their order. It brings its own background and fonts.
 """
 
-import re
 from collections.abc import Iterator
-from html import escape
 from textwrap import wrap
 
-from mlops_course.pipeline.events import (
-    STAGES,
-    AlertRaised,
-    Notified,
-    Promoted,
-    Rejected,
-    Retrained,
-)
-from mlops_course.pipeline.state import (
-    RunState,
-    cycle_of,
-    jumped,
-    record_of,
-    stage_state,
-    usual_drift,
-)
+from markupsafe import Markup
+
+from mlops_course.pipeline import wording
+from mlops_course.pipeline.events import STAGES
+from mlops_course.pipeline.state import RunState, cycle_of, stage_state
 from mlops_course.simulator import chart
-from mlops_course.simulator.views import headline, icon, stage_texts, verdict, week_list
+from mlops_course.simulator.content import Bar, Card, Moved, card_of, moved_inputs
+from mlops_course.simulator.markup import at, element, icon, stylesheet, text
 
 WIDTH = 960
+MARGIN = 24
 CARD = 110
 GAP = 22
+INPUTS_X = 672
+BARS_X = 762
+BARS_WIDTH = 114
+BARS_Y = 292
+BAR_STEP = 24
+RIGHT = 936
+SHOWN_INPUTS = 8
+LOG_Y = 532
+LOG_STEP = 17
 LINE_LETTERS = 124
+INPUTS_LETTERS = 40
 MAX_ENTRIES = 12
+_LEGEND_X = (61, 260, 326, 486)
 _VERSIONED = ("register", "deploy")
+_COLOURS = {"new": "#d55e00", "out": "#0072b2", "calm": "#999"}
 _STYLE = """
 text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
 font-size:12px;fill:#212121}
@@ -52,27 +53,50 @@ stroke-dasharray:1 3}.mls-dot path{fill:#0072b2;stroke:#fff}.mls-bad path{fill:#
 """
 
 
-def render(state: RunState) -> str:
+def render(state: RunState) -> Markup:
     """Return the whole picture as an SVG document."""
-    log = list(_log(state))
-    height = 540 + 17 * len(log)
-    body = [
-        f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1}" rx="8" fill="#fff" '
-        'stroke="#cfcfcf"/>',
-        _text(24, 32, _title(state), "h"),
+    lines = [
+        text(line, MARGIN, LOG_Y + LOG_STEP * row, class_)
+        for row, (line, class_) in enumerate(_log(state))
+    ]
+    height = LOG_Y + 8 + LOG_STEP * len(lines)
+    background = element(
+        "rect",
+        x=0.5,
+        y=0.5,
+        width=WIDTH - 1,
+        height=height - 1,
+        rx=8,
+        fill="#fff",
+        stroke="#cfcfcf",
+    )
+    plot = element(
+        "svg",
+        chart.render(state, ordinal=True),
+        x=66,
+        y=246,
+        width=500,
+        height=chart.HEIGHT,
+        overflow="visible",
+    )
+    return element(
+        "svg",
+        element("title", describe(state)),
+        stylesheet(_STYLE),
+        background,
+        text(_title(state), MARGIN, 32, "h"),
         *_stages(state),
         *_loop(state),
-        _text(24, 236, "Production Monitoring: accuracy by week", "h"),
-        f'<svg x="66" y="246" width="500" height="{chart.HEIGHT}" overflow="visible">'
-        f"{chart.accuracy_chart(state, ordinal=True)}</svg>",
+        text("Production Monitoring: accuracy by week", MARGIN, 236, "h"),
+        plot,
         *_legend(),
         *_inputs(state),
-        *(_text(24, 532 + 17 * row, line, name) for row, (line, name) in enumerate(log)),
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img"><title>{escape(describe(state))}</title>'
-        f"<style>{_STYLE}</style>{''.join(body)}</svg>"
+        *lines,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {WIDTH} {height}",
+        width=WIDTH,
+        height=height,
+        role="img",
     )
 
 
@@ -83,8 +107,8 @@ def describe(state: RunState) -> str:
             "The pipeline simulator before a run: the stages Data, Validate, Train, Gate, "
             "Register, Deploy and Monitor, with a way back from Monitor to Data."
         )
-    stages = ", ".join(f"{stage_texts()[s].title} {stage_state(state, s)}" for s in STAGES)
-    return f"{_title(state)}. Stages: {stages}. {chart.describe(state)} {verdict(state)}"
+    stages = ", ".join(f"{wording.stage_title(s)} {stage_state(state, s)}" for s in STAGES)
+    return f"{_title(state)}. Stages: {stages}. {chart.describe(state)} {wording.verdict(state)}"
 
 
 def _title(state: RunState) -> str:
@@ -92,124 +116,121 @@ def _title(state: RunState) -> str:
     if run is None:
         return "The pipeline simulator: run the notebook, then press Run pipeline"
     retrain = "retrained automatically" if run.retrain == "auto" else "never retrained"
-    return (
-        f"{run.title}: {run.weeks} weeks, seed {run.seed}, alert below {run.threshold:.0%}, "
-        f"{retrain}"
-    )
+    return f"{wording.run_title(run)}, alert below {run.threshold:.0%}, {retrain}"
 
 
-def _text(x: float, y: float, words: str, name: str = "", anchor: str = "start") -> str:
-    extra = f' class="{name}"' if name else ""
-    extra += f' text-anchor="{anchor}"' if anchor != "start" else ""
-    return f'<text x="{x:g}" y="{y:g}"{extra}>{escape(words)}</text>'
+# ---- stages
 
 
-def _stages(state: RunState) -> Iterator[str]:
+def _stages(state: RunState) -> Iterator[Markup]:
     for place, stage in enumerate(STAGES):
-        x = 24 + place * (CARD + GAP)
-        now = stage_state(state, stage)
-        record = None
-        record = record_of(state, stage)
-        colour = {"done": "done", "waiting": "idle", "running": "idle"}.get(now, "bad")
+        x = MARGIN + place * (CARD + GAP)
         if place:
-            yield f'<path class="arrow" d="M{x - 20} 101h15m-5 -4l5 4l-5 4"/>'
-        yield f'<rect class="card" x="{x}" y="52" width="{CARD}" height="98" rx="5"/>'
-        yield f'<rect class="{colour}" x="{x}" y="52" width="{CARD}" height="4" rx="2"/>'
-        name = stage_texts()[stage].title
-        yield _text(x + 9, 76, f"◇ {name}" if stage == "gate" else name, "b")
-        drawn = icon(now).replace("<svg ", f'<svg x="{x + 9}" y="84" width="13" height="13" ')
-        yield f'<g class="{colour}">{drawn}</g>'
-        yield _text(x + 27, 95, now, "q")
-        if record is None or stage not in _VERSIONED:
-            for row, line in enumerate(wrap(headline(state, stage), 14)[:2]):
-                yield _text(x + 9, 113 + 14 * row, line, "" if record else "q")
-        if record and record.cycle > 1:
-            yield _text(x + 9, 143, f"cycle {record.cycle}", "b")
+            yield element("path", class_="arrow", d=f"M{x - 20} 101h15m-5 -4l5 4l-5 4")
+        yield from _card(stage, card_of(state, stage), x)
 
 
-def _loop(state: RunState) -> Iterator[str]:
-    first = 24 + CARD / 2
-    last = 24 + 6 * (CARD + GAP) + CARD / 2
+def _card(stage: str, card: Card, x: int) -> Iterator[Markup]:
+    colour = {"done": "done", "waiting": "idle", "running": "idle"}.get(card.state, "bad")
+    yield element("rect", class_="card", x=x, y=52, width=CARD, height=98, rx=5)
+    yield element("rect", class_=colour, x=x, y=52, width=CARD, height=4, rx=2)
+    yield text(f"◇ {card.title}" if stage == "gate" else card.title, x + 9, 76, "b")
+    yield element("g", icon(card.state, x=x + 9, y=84, width=13, height=13), class_=colour)
+    yield text(card.state, x + 27, 95, "q")
+    reached = card.cycle > 0
+    if not (reached and stage in _VERSIONED):
+        for row, line in enumerate(wrap(card.headline, 14)[:2]):
+            yield text(line, x + 9, 113 + 14 * row, None if reached else "q")
+    if card.repeated:
+        yield text(card.repeated, x + 9, 143, "b")
+
+
+def _loop(state: RunState) -> Iterator[Markup]:
+    first = MARGIN + CARD / 2
+    last = first + (len(STAGES) - 1) * (CARD + GAP)
     again = cycle_of(state) > 1
-    style = ' style="stroke:#0072b2;stroke-width:2.5"' if again else ""
-    yield (
-        f'<path class="arrow" d="M{last} 154v22q0 10 -10 10H{first + 10}q-10 0 -10 -10v-20'
-        f'm-4 5l4 -5l4 5"{style}/>'
+    yield element(
+        "path",
+        class_="arrow",
+        d=f"M{last:g} 154v22q0 10 -10 10H{first + 10:g}q-10 0 -10 -10v-20m-4 5l4 -5l4 5",
+        style="stroke:#0072b2;stroke-width:2.5" if again else None,
     )
-    words = (
-        f"cycle {cycle_of(state)}: retrained" if again else "retrain when production calls for it"
-    )
+    words = wording.way_back(state, with_weeks=False)
     wide = 7 * len(words) + 20
-    yield f'<rect x="{(WIDTH - wide) / 2}" y="176" width="{wide}" height="20" fill="#fff"/>'
-    yield _text(WIDTH / 2, 190, words, "b" if again else "q", "middle")
+    yield element("rect", x=(WIDTH - wide) / 2, y=176, width=wide, height=20, fill="#fff")
+    yield text(words, WIDTH / 2, 190, "b" if again else "q", "middle")
 
 
-def _legend() -> Iterator[str]:
-    y = 500
-    yield f'<svg x="71" y="{y - 4}" overflow="visible"><g class="mls-dot"><path d="M-4.5 0a4.5 4.5 '
-    yield '0 1 0 9 0a4.5 4.5 0 1 0 -9 0"/></g></svg>'
-    yield _text(84, y, "accuracy, upper 95% bound", "q")
-    yield f'<svg x="270" y="{y - 4}" overflow="visible"><g class="mls-bad">'
-    yield '<path d="M0 6L-6 -5H6Z"/></g></svg>'
-    yield _text(282, y, "alert", "q")
-    yield f'<path class="mls-base" d="M324 {y - 4}h22"/>'
-    yield _text(352, y, "rule dep_delay > 15", "q")
-    yield f'<rect class="mls-incident" x="486" y="{y - 11}" width="20" height="14"/>'
-    yield _text(512, y, "incident (ground truth)", "q")
+# ---- production monitoring
 
 
-def _inputs(state: RunState) -> Iterator[str]:
-    yield _text(672, 236, "Inputs that moved", "h")
-    if not state.weeks:
-        yield _text(672, 262, "No week has been scored yet.", "q")
+def _legend() -> Iterator[Markup]:
+    for x, entry in zip(_LEGEND_X, chart.LEGEND, strict=True):
+        yield at(x, 490, entry.mark)
+        yield text(entry.words, x + 24, 500, "q")
+
+
+def _inputs(state: RunState) -> Iterator[Markup]:
+    yield text("Inputs that moved", INPUTS_X, 236, "h")
+    moved = moved_inputs(state)
+    if moved is None:
+        yield text("No week has been scored yet.", INPUTS_X, 262, "q")
         return
-    week = state.weeks[-1]
-    usual = usual_drift(state)
-    new = jumped(state, week)
-    ranked = sorted(week.drift.items(), key=lambda item: -item[1])[:8]
-    top = max(2.0, ranked[0][1] if ranked else 0, *usual.values(), 0)
-    yield _text(672, 256, f"week {week.number}; 1.0 = edge of what training", "q")
-    yield _text(672, 271, "weeks do to each other; | usual score", "q")
-    for row, (name, score) in enumerate(ranked):
-        y = 292 + 24 * row
-        colour = "#d55e00" if name in new else "#0072b2" if score > 1 else "#999"
-        yield _text(672, y + 10, name, "mono")
-        yield f'<rect x="762" y="{y}" width="{120 * score / top:.1f}" height="12" fill="{colour}"/>'
-        if usual.get(name):
-            x = 762 + 120 * usual[name] / top
-            yield f'<path d="M{x:.1f} {y - 3}v18" stroke="#212121" stroke-width="3"/>'
-        yield _text(936, y + 10, f"{score:.1f}{' new' if name in new else ''}", "", "end")
+    week = moved.week
+    for row, line in enumerate(wrap(_explained(moved), INPUTS_LETTERS)):
+        yield text(line, INPUTS_X, 256 + 15 * row, "q")
+    shown = moved.bars[:SHOWN_INPUTS]
+    for row, bar in enumerate(shown):
+        yield from _bar(bar, BARS_Y + BAR_STEP * row)
     if week.findings:
-        failed = f"{len(week.findings)} data check{'s' if len(week.findings) > 1 else ''} failed"
-        yield _text(672, 500, failed, "b")
-    x = 762 + 120 / top
-    yield f'<path d="M{x:.1f} 286V{292 + 24 * len(ranked)}" class="arrow" stroke-dasharray="3 3"/>'
+        failed = f"{wording.counted(len(week.findings), 'data check')} failed"
+        yield text(failed, INPUTS_X, 500, "b")
+    if shown:
+        line = f"M{BARS_X + BARS_WIDTH * moved.one:.1f} 286V{BARS_Y + BAR_STEP * len(shown)}"
+        yield element("path", class_="arrow", d=line, stroke_dasharray="3 3")
 
 
-def _log(state: RunState) -> Iterator[tuple[str, str]]:
+def _explained(moved: Moved) -> str:
+    """Return how to read the bars, in two short lines at most."""
+    week = moved.week
+    if not moved.bars:
+        return f"week {week.number}. {wording.NOTHING_ANSWERED}"
+    if week.unanswered:
+        few = wording.counted(week.answered, "flight")
+        return f"week {week.number}, {few} answered; 1.0 = edge of training weeks; | usual score"
+    return f"week {week.number}; 1.0 = edge of what training weeks do to each other; | usual score"
+
+
+def _bar(bar: Bar, y: int) -> Iterator[Markup]:
+    yield text(bar.name, INPUTS_X, y + 10, "mono")
+    yield element(
+        "rect",
+        x=BARS_X,
+        y=y,
+        width=f"{BARS_WIDTH * bar.length:.1f}",
+        height=12,
+        fill=_COLOURS[bar.kind],
+    )
+    if bar.usual is not None:
+        x = BARS_X + BARS_WIDTH * bar.usual
+        yield element("path", d=f"M{x:.1f} {y - 3}v18", stroke="#212121", stroke_width=3)
+    new = " new" if bar.kind == "new" else ""
+    yield text(f"{bar.score:.1f}{new}", RIGHT, y + 10, anchor="end")
+
+
+# ---- log
+
+
+def _log(state: RunState) -> Iterator[tuple[str, str | None]]:
     """Yield the alert log as lines with their classes."""
-    numbers = {week.week: week.number for week in state.weeks}
-    told = [entry for entry in state.log if not isinstance(entry, Notified)]
-    for entry in told[:MAX_ENTRIES]:
-        when = f"Week {numbers[entry.week]}" if entry.week in numbers else "Before production"
-        words = re.sub(r"\bversion \d+", "the champion", _said(state, entry))
-        for row, line in enumerate(wrap(f"{when}. {words}", LINE_LETTERS)):
-            yield (line if row == 0 else f"\u2003\u2003{line}", "")
+    told = [line for entry in state.log if (line := wording.still_line(state, entry))]
+    for said in told[:MAX_ENTRIES]:
+        first, *rest = wrap(said, LINE_LETTERS)
+        yield first, None
+        for line in rest:
+            yield f"\u2003\u2003{line}", None
     if len(told) > MAX_ENTRIES:
-        yield (f"… and {len(told) - MAX_ENTRIES} more entries.", "q")
+        yield f"… and {len(told) - MAX_ENTRIES} more entries.", "q"
     if state.started is not None and state.status == "finished":
-        for line in wrap(verdict(state), LINE_LETTERS):
-            yield (line, "b")
-
-
-def _said(state: RunState, entry: AlertRaised | Retrained | Rejected | Promoted) -> str:
-    match entry:
-        case AlertRaised():
-            return f"▼ Alert: {entry.message}"
-        case Retrained():
-            return f"↻ Retrained on {entry.rows:,} flights of {week_list(entry.weeks)}."
-        case Rejected():
-            return f"Refused: {entry.reason}"
-        case Promoted():
-            name = chart.version_name(state, entry.to_version, ordinal=True)
-            return f"Promoted {name}: {entry.reason}"
+        for line in wrap(wording.verdict(state), LINE_LETTERS):
+            yield line, "b"

@@ -12,7 +12,7 @@ Order = Literal["play", "pause", "step", "cancel"]
 
 
 class Driver:
-    """Draws events from a source and hands them on, as far as it is told to.
+    """Takes events from a source and hands them on, as far as it is told to.
 
     Parameters
     ----------
@@ -26,6 +26,12 @@ class Driver:
         Takes the driver and what stopped it: an exception, or None.
     """
 
+    _before: "Driver | None"
+    _changed: threading.Condition
+    _order: Order
+    _resting: bool
+    _ended: bool
+
     def __init__(
         self,
         source: Callable[[], Iterator[Event]],
@@ -37,9 +43,9 @@ class Driver:
         self._hear = hear
         self._rest = rest
         self._end = end
-        self._before: Driver | None = None
+        self._before = None
         self._changed = threading.Condition()
-        self._order: Order = "pause"
+        self._order = "pause"
         self._resting = False
         self._ended = False
 
@@ -72,7 +78,7 @@ class Driver:
             )
 
     def work(self) -> None:
-        """Draw events on the calling thread until the source ends or a cancel arrives."""
+        """Take events on the calling thread until the source ends or a cancel arrives."""
         trouble: BaseException | None = None
         events: Iterator[Event] = iter(())
         try:
@@ -81,7 +87,7 @@ class Driver:
                 self._before = None
             if not self.cancelled:
                 events = self._source()
-                self._draw(events)
+                self._take(events)
         except BaseException as error:
             trouble = error
             raise
@@ -98,7 +104,7 @@ class Driver:
         with suppress(CourseError):  # it was handed to `end`; anything else is logged as well
             self.work()
 
-    def _draw(self, events: Iterator[Event]) -> None:
+    def _take(self, events: Iterator[Event]) -> None:
         """A step is a stage or a week with all it set off; the next one opens with its event."""
         stepped = False
         for event in events:

@@ -7,99 +7,26 @@ else. Whatever a button does, a method does too, without a browser.
 import threading
 import time
 import weakref
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import traitlets
+import ipywidgets as widgets
 
 from mlops_course.core.errors import CourseError
 from mlops_course.core.workspace import Workspace
-from mlops_course.pipeline.events import STAGES, Event
+from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
 from mlops_course.serving.service import Service
-from mlops_course.simulator import alert_log, poster, views
+from mlops_course.simulator import alert_log
 from mlops_course.simulator.controls import Controls
 from mlops_course.simulator.runner import Driver, Order
+from mlops_course.simulator.widget import Picture, StillPicture
 
 REFRESH_SECONDS = 0.1
-_STATIC = files("mlops_course.simulator").joinpath("static")
-_PARTS: Mapping[str, Callable[[RunState], str]] = {
-    "mode": lambda state: state.status,
-    "status": lambda state: escape(views.status(state)),
-    "spoken": lambda state: escape(views.spoken(state)),
-    "strip": views.strip,
-    "tiles": views.tiles,
-    "chart": views.chart,
-    "inputs": views.inputs,
-    "log": alert_log.log,
-}
-
-
-class Picture(anywidget.AnyWidget):
-    """The picture in the page, one text a part, so that an update sends only what changed."""
-
-    _esm = _STATIC.joinpath("simulator.js").read_text(encoding="utf-8")
-    _css = _STATIC.joinpath("simulator.css").read_text(encoding="utf-8")
-    mode = traitlets.Unicode().tag(sync=True)
-    status = traitlets.Unicode().tag(sync=True)
-    spoken = traitlets.Unicode().tag(sync=True)
-    stale = traitlets.Unicode().tag(sync=True)
-    strip = traitlets.Unicode().tag(sync=True)
-    tiles = traitlets.Unicode().tag(sync=True)
-    chart = traitlets.Unicode().tag(sync=True)
-    inputs = traitlets.Unicode().tag(sync=True)
-    log = traitlets.Unicode().tag(sync=True)
-    debrief = traitlets.Unicode().tag(sync=True)
-    figures = traitlets.Dict().tag(sync=True)
-    about = traitlets.Dict().tag(sync=True)
-    selected = traitlets.Unicode().tag(sync=True)
-
-    def __init__(self) -> None:
-        self._exclusive = threading.RLock()
-        super().__init__(about={stage: views.about(stage) for stage in STAGES})
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take a change from the page, never in the middle of `show`."""
-        with self._exclusive:
-            super().set_state(sync_data)
-
-    def show(self, state: RunState, stale: str = "", debrief: str = "") -> None:
-        """Draw a state; parts that look as before are not sent."""
-        parts: dict[str, Any] = {name: view(state) for name, view in _PARTS.items()}
-        parts["figures"] = {stage: views.figures(state, stage) for stage in STAGES}
-        with self._exclusive, self.hold_sync():
-            for name, value in (parts | {"stale": stale, "debrief": debrief}).items():
-                setattr(self, name, value)
-
-
-class StillPicture:
-    """A run's picture for places where no kernel runs; the same for the same run."""
-
-    def __init__(self, svg: str, description: str) -> None:
-        self.svg = svg
-        self.description = description
-
-    def __repr__(self) -> str:
-        return self.description
-
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self.html()}
-
-    def html(self) -> str:
-        """Return an ``<img>`` that holds the whole picture."""
-        data = b64encode(self.svg.encode()).decode()
-        return (
-            f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(self.description)}" '
-            'style="max-width:100%">'
-        )
 
 
 class PipelineSimulator:
@@ -136,6 +63,26 @@ class PipelineSimulator:
         If a value is out of range.
     """
 
+    state: RunState
+    error: BaseException | None
+    service: Service
+    controls: Controls
+    view: Picture
+    box: widgets.VBox
+
+    # The run: what it said, who drives it or did last, and the settings that it began with.
+    _workspace: Workspace | str | Path | None
+    _events: list[Event]
+    _driver: Driver | None
+    _former: Driver | None
+    _shown: RunConfig | None
+    _warm_up: threading.Thread
+
+    # Runs, clicks and timers come from threads of their own: whoever changes the state holds this.
+    _lock: threading.RLock
+    _next_render: float
+    _timer: threading.Timer | None
+
     def __init__(
         self,
         scenario: str = "good",
@@ -148,21 +95,21 @@ class PipelineSimulator:
         words: dict[bool | str, str] = {True: "auto", False: "never"}
         config = RunConfig(scenario, weeks, seed, threshold, words.get(retrain, str(retrain)))
         self.state = RunState()
-        self.error: BaseException | None = None
+        self.error = None
         self.service = Service()
         self._workspace = workspace
+        self._events = []
+        self._driver = None
+        self._former = None
+        self._shown = None
         self._lock = threading.RLock()
-        self._events: list[Event] = []
-        self._driver: Driver | None = None
-        self._former: Driver | None = None
-        self._shown: RunConfig | None = None
-        self._next_paint = 0.0
-        self._timer: threading.Timer | None = None
+        self._next_render = 0.0
+        self._timer = None
         self.controls = Controls(config)
         self.view = Picture()
         self.box = self.controls.box(self.view)
         self._connect()
-        self._paint()
+        self._render()
         idle = [other.service for other in _ALL if other._driver is None]
         _ALL.add(self)
         weakref.finalize(self, self.service.close)
@@ -216,7 +163,7 @@ class PipelineSimulator:
             self.error = None
             self._shown = None
             self._events = []
-            self._paint()
+            self._render()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a run in the background has paused or ended; False if time ran out."""
@@ -251,7 +198,7 @@ class PipelineSimulator:
 
     def picture(self) -> StillPicture:
         """Return the run as a still picture, the same for the same run."""
-        return StillPicture(poster.render(self.state), poster.describe(self.state))
+        return StillPicture(self.state)
 
     def __repr__(self) -> str:
         config = self.config
@@ -275,7 +222,7 @@ class PipelineSimulator:
         controls.pause.on_click(lambda _: self.pause())
         controls.reset.on_click(lambda _: self.reset())
         for setting in controls.settings:
-            setting.observe(lambda _: self._paint(), "value")
+            setting.observe(lambda _: self._render(), "value")
 
     def _order(self, order: Order) -> Driver | None:
         """Begin or continue in the background; None when a run is already under way."""
@@ -287,7 +234,7 @@ class PipelineSimulator:
                 driver = self._driver
                 self.state = replace(self.state, status="running")
                 driver.tell(order)
-                self._paint()
+                self._render()
             else:
                 return None
         return driver
@@ -303,7 +250,7 @@ class PipelineSimulator:
             driver.follow(self._former)
             driver.tell(order)
             self._driver = driver
-            self._paint()
+            self._render()
         return driver
 
     def _source(self, config: RunConfig) -> Iterator[Event]:
@@ -318,13 +265,13 @@ class PipelineSimulator:
             self._events.append(event)
             state = advance(self.state, event)
             self.state = replace(state, status="running") if state.status == "paused" else state
-            self._paint_soon()
+            self._render_soon()
 
     def _rest(self, driver: Driver) -> None:
         with self._lock:
             if driver is self._driver:
                 self.state = replace(self.state, status="paused")
-                self._paint()
+                self._render()
 
     def _end(self, driver: Driver, trouble: BaseException | None) -> None:
         with self._lock:
@@ -335,24 +282,24 @@ class PipelineSimulator:
             self.error = trouble
             if trouble is not None:
                 self.state = replace(self.state, status="failed", error=_sentence(trouble))
-            self._paint()
+            self._render()
 
     # ---- how it is shown
 
-    def _paint_soon(self) -> None:
-        """Paint now, or once the time between two paintings has passed."""
-        wait = self._next_paint - time.monotonic()
+    def _render_soon(self) -> None:
+        """Render now, or once the time between two renderings has passed."""
+        wait = self._next_render - time.monotonic()
         if wait <= 0:
-            self._paint()
+            self._render()
         elif self._timer is None:
-            self._timer = threading.Timer(wait, self._paint)
+            self._timer = threading.Timer(wait, self._render)
             self._timer.daemon = True
             self._timer.start()
 
-    def _paint(self) -> None:
+    def _render(self) -> None:
         with self._lock:
             self._timer = None
-            self._next_paint = time.monotonic() + REFRESH_SECONDS
+            self._next_render = time.monotonic() + REFRESH_SECONDS
             self.view.show(self.state, self._stale(), self._debrief())
             self.controls.follow(self.state.status)
 
@@ -364,7 +311,7 @@ class PipelineSimulator:
             return ""
         return (
             f"The settings have changed. Below is still the former run "
-            f"({escape(SCENARIOS[shown.scenario].title)}, seed {shown.seed}): press Run pipeline."
+            f"({SCENARIOS[shown.scenario].title}, seed {shown.seed}): press Run pipeline."
         )
 
     def _debrief(self) -> str:

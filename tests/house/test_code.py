@@ -43,8 +43,8 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "simulator": (
-        *("chart", "views", "poster", "alert_log", "controls"),
-        *("runner", "simulator"),
+        *("content", "markup", "chart", "views", "alert_log", "poster"),
+        *("widget", "controls", "runner", "simulator"),
     ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "checkout", "simulate", "release"),

@@ -68,8 +68,24 @@ def test_run_when_data_drifts_then_alerts_retrains_promotes_and_recovers(sim):
     low, last = result.weeks["accuracy"][3], result.weeks["accuracy"].iloc[-1]
     assert low < 0.90 and last > low + 0.05
     assert 'data-kind="alert"' in sim.view.log and 'data-kind="again"' in sim.view.log
-    assert "Right response" in sim.view.debrief and "dep_delay" in sim.view.inputs
+    assert "Right response" in sim.view.debrief
+    assert '<li data-kind="new"><span class="mls-feature">dep_delay</span>' in sim.view.inputs
     assert "promoted" in sim.view.chart and "cycle 2" in sim.view.strip
+
+
+def test_run_when_the_service_answers_hardly_a_flight_then_tells_that_and_no_low_accuracy(sim):
+    sim.controls.weeks.value = 5
+    sim.run("refused")
+    assert set(sim.result.alerts["rule"]) == {"flights unanswered"}
+    assert re.search(
+        r"First alert in week 4: [\d,]+ of [\d,]+ flights unanswered; 2 of 5 weeks raised one; "
+        r"mean accuracy 9\d\.\d% before\.",
+        sim.view.status,
+    )
+    assert "Look at what the service refuses" in sim.view.log
+    assert "dep_delay is empty in" in sim.view.log
+    shown = [getattr(sim.view, part) for part in ("tiles", "chart", "inputs", "log", "status")]
+    assert not [text for text in (*shown, sim.picture().svg) if re.search(r"\bnan\b", text)]
 
 
 def test_picture_when_a_run_is_repeated_then_is_the_same(sim):
@@ -133,7 +149,8 @@ def test_reset_when_pressed_during_a_run_then_nothing_late_overwrites_it(sim):
     assert sim.events == () and sim.view.mode == "idle"
     assert driver.wait(PATIENCE)
     time.sleep(0.3)
-    assert sim.events == () and sim.view.mode == "idle" and "waiting" in sim.view.strip
+    assert sim.events == () and sim.view.mode == "idle"
+    assert sim.view.strip.count("<span>waiting</span>") == 7
     assert sim.run().state.status == "finished"
 
 
@@ -175,25 +192,25 @@ def test_weeks_when_the_scenario_is_longer_then_follow_it_and_come_back(sim):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "possible"),
     [
-        {"scenario": "god"},
-        {"weeks": 0},
-        {"weeks": 18},
-        {"weeks": 2.5},
-        {"seed": -1},
-        {"threshold": 1.2},
-        {"threshold": "high"},
+        ({"scenario": "god"}, "Known scenarios: good, drift"),
+        ({"weeks": 0}, "1 to 17 weeks"),
+        ({"weeks": 18}, "1 to 17 weeks"),
+        ({"weeks": 2.5}, "1 to 17 weeks"),
+        ({"seed": -1}, "from 0 to 4294967295"),
+        ({"threshold": 1.2}, "between 0.5 and 0.999"),
+        ({"threshold": "high"}, "between 0.5 and 0.999"),
     ],
 )
-def test_simulator_when_given_a_bad_value_then_says_what_is_possible(wrong):
-    with pytest.raises(ParameterError, match=r"\."):
+def test_simulator_when_given_a_bad_value_then_says_what_is_possible(wrong, possible):
+    with pytest.raises(ParameterError, match=possible):
         PipelineSimulator(**wrong)
 
 
 def test_run_when_the_scenario_is_unknown_then_changes_nothing(sim):
     sim.run()
-    with pytest.raises(ParameterError, match="drift"):
+    with pytest.raises(ParameterError, match="no scenario 'dirft'"):
         sim.run("dirft")
     assert sim.state.status == "finished" and sim.config.scenario == "good"
 
@@ -264,7 +281,9 @@ def test_display_when_shown_twice_then_has_stable_text_and_a_still_picture(sim):
     assert re.fullmatch(
         r'<img src="data:image/svg\+xml;base64,[\w+/=]+" alt="[^"]+"[^>]*>', one["text/html"]
     )
-    assert not re.search(r"0x[0-9a-f]{6}", str(one["text/plain"]) + one["text/html"])
+    picture = sim.picture()
+    shown = (one["text/plain"], one["text/html"], picture.svg, repr(picture))
+    assert not any(re.search(r" at 0x[0-9a-f]{6}", text) for text in shown)
 
 
 def test_close_when_called_then_leaves_no_service_behind(sim):

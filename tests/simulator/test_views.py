@@ -1,12 +1,23 @@
 """What a run's picture says, told on events made by hand; the real ones are in test_simulator."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date, timedelta
+from html.parser import HTMLParser
 from xml.dom import minidom
 
 import pytest
+from handmade import (
+    drift_run,
+    monday,
+    silent_run,
+    silent_week,
+    started,
+    unanswered_alert,
+    unlabelled_week,
+    week,
+)
 
 from mlops_course.pipeline.events import (
     STAGES,
@@ -20,191 +31,148 @@ from mlops_course.pipeline.events import (
     StageFailed,
     StageFinished,
     StageStarted,
-    WeekScored,
 )
-from mlops_course.pipeline.state import RunState, advance, fold, outcome, result_of, stage_state
-from mlops_course.simulator import alert_log, poster, views
-from mlops_course.simulator.chart import accuracy_chart, describe
+from mlops_course.pipeline.state import RunState, fold, stage_state
+from mlops_course.simulator import alert_log, chart, content, poster, views
+from mlops_course.simulator.markup import element, join
+from mlops_course.simulator.widget import Picture, StillPicture
 
-CALM = {"dep_delay": 0.6, "temp": 1.4, "hour": 0.3}
-MOVED = {"dep_delay": 4.8, "temp": 1.5, "hour": 0.3}
-
-
-def monday(number: int) -> str:
-    return (date(2013, 9, 2) + timedelta(weeks=number - 1)).isoformat()
-
-
-def week(number: int, accuracy: float, version: str = "1", **other: object) -> WeekScored:
-    alert = accuracy + 0.006 < 0.90
-    usual: dict[str, object] = {"drift": MOVED if alert else CALM, "incident": number >= 4}
-    scored = WeekScored(
-        week=monday(number),
-        number=number,
-        rows=6400,
-        answered=6400,
-        labelled=6300,
-        accuracy=accuracy,
-        upper=accuracy + 0.006,
-        model_version=version,
-        baseline_accuracy=accuracy - 0.01,
-        predicted_late=0.19,
-        observed_late=0.21,
-        confidence=0.93,
-        latency_ms=12.0,
-        errors=0,
-        drift={},
-        drifted=(),
-        findings=(),
-        incident=False,
-        alert=alert,
-    )
-    return replace(scored, **{**usual, **other})  # type: ignore[arg-type]
+PARTS = {
+    "strip": views.strip,
+    "figures": lambda state: join(*(views.figures(state, stage) for stage in STAGES)),
+    "accuracy": views.accuracy,
+    "inputs": views.inputs,
+    "tiles": views.tiles,
+    "log": alert_log.log,
+    "poster": poster.render,
+}
+RUNS = {"idle": [], "half": started(), "drift": drift_run(), "silent": silent_run()}
 
 
-def alert(scored: WeekScored) -> AlertRaised:
-    message = f"Accuracy {scored.accuracy:.3f}, below 0.90."
-    return AlertRaised(scored.week, "accuracy below threshold", scored.accuracy, 0.9, message)
+class Reader(HTMLParser):
+    """Reads markup as a browser does: which attributes it has, and all it says."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.attributes: set[str] = set()
+        self.said = ""
+        self.feed(str(markup))
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            self.attributes.add(name)
+            self.said += f" {value} "
+
+    def handle_data(self, data):
+        self.said += data
 
 
-def started(version: str = "1", run_id: str = "abc", seconds: float = 0.5) -> list:
-    """Return the events of a run up to its first week, all that varies named."""
-    events: list = [RunStarted("drift", "Data drift", 0, 0.9, 8, "auto", run_id)]
-    for stage in STAGES[:-1]:
-        done = StageFinished(stage, 1, seconds, f"{stage} went well", {"rows": 65272})
-        events += [StageStarted(stage, 1), done]
-    return [*events, Promoted("2013-03-18", "", version, "better", run_id)]
+# ---- what may come from outside
+
+EVIL = '"><b/onclick=alert(1)>&amp;'
 
 
-def drift_run(first: str = "1", second: str = "2", run_id: str = "abc", seconds: float = 0.5):
-    """Return a whole run with alerts in weeks 4 to 6, a retraining and a recovery."""
-    events = [*started(first, run_id, seconds), StageStarted("monitor", 1)]
-    for number, accuracy in enumerate((0.95, 0.93, 0.94, 0.80, 0.79, 0.81, 0.91, 0.92), 1):
-        scored = week(number, accuracy, first if number < 7 else second, latency_ms=seconds)
-        events += [scored, alert(scored)] if scored.alert else [scored]
-        if number == 4:
-            events.append(Notified(scored.week, "#oncall", {"text": "look <here>"}))
-        if number == 5:
-            events += [StageStarted("train", 2), StageFinished("train", 2, seconds, "again", {})]
-            events.append(Retrained(scored.week, (monday(4), monday(5)), 12900, run_id, seconds))
-        if number == 6:
-            events.append(Promoted(scored.week, first, second, f"beats version {first}", run_id))
-    end = StageFinished("monitor", 1, seconds, "3 alerts in 8 weeks", {"weeks": 8})
-    return [*events, end, RunFinished(seconds)]
+def evil_run() -> RunState:
+    """Return a run in which every text that can hold something bad does."""
+    events = [
+        RunStarted("good", EVIL, 0, 0.9, 8, "auto", EVIL),
+        StageStarted("data", 1),
+        StageFinished("data", 1, 0.1, EVIL, {EVIL: EVIL}),
+        week(1, 0.80, EVIL, findings=(EVIL,), drift={EVIL: 3.0}),
+        AlertRaised(monday(1), EVIL, 0.8, 0.9, EVIL),
+        Notified(monday(1), EVIL, {"text": EVIL}),
+        Rejected(monday(1), EVIL),
+        Promoted(monday(1), EVIL, EVIL, EVIL, EVIL),
+        RunFinished(1.0),
+    ]
+    return fold(events)
 
 
-# ---- the state
+PLACES_FOR_TEXT = {
+    **{name: part for name, part in PARTS.items() if name != "tiles"},
+    "debrief": lambda state: alert_log.debrief(state, EVIL, EVIL),
+    "still picture": lambda state: StillPicture(state).html(),
+}
 
 
-def test_advance_when_an_event_comes_then_leaves_the_former_state_as_it_was():
-    before = fold(started())
-    after = advance(before, week(1, 0.95))
-    assert before.weeks == () and len(after.weeks) == 1
+@pytest.mark.parametrize("place", PLACES_FOR_TEXT)
+def test_markup_when_a_text_holds_markup_then_says_it_and_does_not_obey_it(place):
+    read = Reader(PLACES_FOR_TEXT[place](evil_run()))
+    assert EVIL in read.said
+    assert "onclick" not in read.attributes
 
 
-@pytest.mark.parametrize(
-    ("events", "stage", "expected"),
-    [
-        ([], "data", "waiting"),
-        ([StageStarted("data", 1)], "data", "running"),
-        ([StageStarted("data", 1), StageFinished("data", 1, 0.1, "ok", {})], "data", "done"),
-        ([StageStarted("data", 1), StageFailed("data", 1, 0.1, "no disk")], "data", "failed"),
-        ([StageStarted("monitor", 1), week(1, 0.95)], "monitor", "running"),
-        ([StageStarted("monitor", 1), week(1, 0.80)], "monitor", "alert"),
-        ([StageFinished("gate", 1, 0.1, "no", {}), Rejected("x", "worse")], "gate", "refused"),
-    ],
-)
-def test_stage_state_when_events_came_then_follows_them(events, stage, expected):
-    assert stage_state(fold(events), stage) == expected
+@pytest.mark.parametrize("part", ["status", "spoken", "stale", "debrief"])
+def test_page_when_a_sentence_holds_markup_then_says_it_and_does_not_obey_it(part):
+    page = Picture()
+    failed = fold([*started(), StageFailed("monitor", 1, 0.1, EVIL)])
+    page.show(failed, stale=EVIL, debrief=EVIL)
+    read = Reader(getattr(page, part))
+    assert EVIL in read.said
+    assert "onclick" not in read.attributes
 
 
-def test_stage_state_when_the_run_pauses_then_says_so():
-    state = replace(fold([*started(), StageStarted("monitor", 1)]), status="paused")
-    assert stage_state(state, "monitor") == "paused"
+def test_reader_when_markup_is_not_escaped_then_sees_it():
+    assert "onclick" in Reader(f'<p title="{EVIL}"></p>').attributes
 
 
-def test_outcome_when_a_retrained_model_took_over_then_has_all_four_figures():
-    found = outcome(fold(drift_run()))
-    figures = (found.before, found.at_alert, found.alarmed, found.recovered)
-    assert figures == pytest.approx((0.94, 0.80, 0.80, 0.915))
+def test_element_when_given_text_and_markup_then_escapes_the_text_alone():
+    made = element("li", "<i>", element("i"), title='"<', data_key=None)
+    assert made == '<li title="&#34;&lt;">&lt;i&gt;<i></i></li>'
 
 
-def test_result_when_nothing_ran_then_has_columns_and_no_rows():
-    result = result_of(RunState())
-    assert [len(frame) for frame in (result.weeks, result.alerts, result.stages)] == [0, 0, 0]
-    assert list(result.promotions) == ["week", "from", "to", "reason", "run_id"]
-    assert {"week", "accuracy", "upper", "model_version", "alert"} <= set(result.weeks)
-
-
-def test_result_when_a_run_ended_then_holds_one_row_a_thing():
-    result = result_of(fold(drift_run()))
-    assert list(result.alerts["week"]) == [monday(4), monday(5), monday(6)]
-    assert list(result.promotions["to"]) == ["1", "2"]
-    assert list(result.stages["stage"]).count("train") == 2
-    assert len(result.drift) == 8 * 3
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("part", PARTS)
+def test_markup_when_rendered_then_closes_what_it_opens(part, run):
+    rendered = PARTS[part](fold(RUNS[run]))
+    assert minidom.parseString(f"<all>{rendered}</all>").documentElement.childNodes
 
 
 # ---- the parts
 
 
-@pytest.mark.parametrize("events", [[], started(), drift_run()], ids=["idle", "half", "whole"])
-def test_strip_when_drawn_then_tells_each_state_by_word_and_shape(events):
-    drawn = views.strip(fold(events))
-    assert drawn.count('class="mls-icon"') == drawn.count("<button") == len(STAGES)
-    for stage in STAGES:
-        assert f"<span>{stage_state(fold(events), stage)}</span>" in drawn
+@pytest.mark.parametrize("run", RUNS)
+def test_strip_when_rendered_then_tells_each_state_by_word_and_shape(run):
+    state = fold(RUNS[run])
+    rendered = views.strip(state)
+    states = [stage_state(state, stage) for stage in STAGES]
+    assert re.findall(r'<li [^>]*data-state="(\w+)"', rendered) == states
+    assert re.findall(r"</svg><span>(\w+)</span>", rendered) == states
+    assert rendered.count('class="mls-icon"') == rendered.count("<button") == len(STAGES)
 
 
-def test_views_when_a_text_holds_markup_then_escape_it():
-    evil = "<img src=x onerror=alert(1)>"
-    events = [
-        RunStarted("good", evil, 0, 0.9, 8, "auto", evil),
-        StageStarted("data", 1),
-        StageFinished("data", 1, 0.1, evil, {evil: evil}),
-        week(1, 0.80, evil, findings=(evil,), drift={evil: 3.0}),
-        AlertRaised(monday(1), evil, 0.8, 0.9, evil),
-        Notified(monday(1), evil, {"text": evil}),
-        Rejected(monday(1), evil),
-        Promoted(monday(1), evil, evil, evil, evil),
-        RunFinished(1.0),
-    ]
-    state = fold(events)
-    shown = [views.strip, views.tiles, views.chart, views.inputs, alert_log.log, poster.render]
-    drawn = [view(state) for view in shown] + [views.figures(state, "data")]
-    drawn += [alert_log.debrief(state, evil, evil), poster.describe(state).replace(evil, "")]
-    assert not any("<img" in text for text in drawn)
-
-
-def test_status_when_it_is_spoken_then_changes_with_alerts_and_not_with_weeks():
-    state = fold([*started(), StageStarted("monitor", 1), week(1, 0.95)])
-    later = advance(state, week(2, 0.94))
-    assert views.status(state) != views.status(later)
-    assert views.spoken(state) == views.spoken(later)
-    alarmed = advance(advance(later, week(3, 0.8)), alert(week(3, 0.8)))
-    assert "0.800" in views.spoken(alarmed)
-
-
-def test_status_when_a_stage_failed_then_gives_the_sentence():
-    state = fold([*started(), StageFailed("monitor", 1, 0.1, "The service is gone. Run again.")])
-    assert views.status(state) == "Stopped. The service is gone. Run again."
+def test_strip_when_a_run_was_retrained_then_says_on_which_weeks():
+    rendered = views.strip(fold(drift_run()))
+    assert "cycle 2: retrained on the weeks of 23 Sep and 30 Sep" in rendered
+    assert '<span class="mls-cycle">cycle 2</span>' in rendered
 
 
 def test_chart_when_alerts_fired_then_marks_them_by_shape_and_names_the_new_model():
     state = fold(drift_run("7", "8"))
-    drawn = accuracy_chart(state)
-    assert drawn.count('class="mls-bad"') == 3 and drawn.count('class="mls-dot"') == 5
-    assert "v8 promoted" in drawn and "alert line" in drawn
-    assert "alerts in weeks 4, 5 and 6" in describe(state)
+    rendered = chart.render(state)
+    assert rendered.count('class="mls-bad"') == 3 and rendered.count('class="mls-dot"') == 5
+    assert "v8 promoted" in rendered and "alert line" in rendered
+    assert "alerts in weeks 4, 5 and 6" in chart.describe(state)
 
 
 def test_chart_when_the_simple_rule_collapses_then_says_where_it_went():
     state = fold([*started(), week(1, 0.95), week(2, 0.93, baseline_accuracy=0.49)])
-    assert "49%" in accuracy_chart(state)
+    assert "49%" in chart.render(state)
 
 
 def test_inputs_when_one_jumped_then_flags_it_and_not_the_season():
-    drawn = views.inputs(fold(drift_run()[:-6]))
-    assert "▲ new" in drawn.split("dep_delay", 1)[1].split("</li>")[0]
-    assert "above 1" in drawn.split("temp", 1)[1].split("</li>")[0]
+    rendered = views.inputs(fold(drift_run()[:-6]))
+    assert row_of(rendered, "dep_delay") == ("new", "4.8", "▲ new")
+    assert row_of(rendered, "temp") == ("out", "1.5", "above 1")
+    assert row_of(rendered, "hour") == ("calm", "0.3", "")
+
+
+def row_of(rendered: str, name: str) -> tuple[str, str, str]:
+    """Return an input's kind, its score and the word beside it."""
+    row = next(part for part in rendered.split("<li ") if f">{name}<" in part)
+    kind = re.search(r'data-kind="(\w+)"', row)
+    score, flag = re.findall(r'class="mls-(?:score|flag)">([^<]*)<', row)
+    return kind.group(1), score, flag
 
 
 def test_inputs_when_data_checks_fail_then_says_so_even_without_an_alert():
@@ -213,43 +181,138 @@ def test_inputs_when_data_checks_fail_then_says_so_even_without_an_alert():
 
 
 def test_figures_when_a_stage_ran_twice_then_shows_both_cycles():
-    drawn = views.figures(fold(drift_run()), "train")
-    assert "cycle 1" in drawn and "cycle 2" in drawn and "65,272" in drawn
+    rendered = views.figures(fold(drift_run()), "train")
+    assert "cycle 1" in rendered and "cycle 2" in rendered and "65,272" in rendered
+
+
+def test_figures_when_one_is_not_known_then_says_so():
+    state = fold([StageFinished("train", 1, 0.1, "", {"recall": float("nan")})])
+    assert "<td>unknown</td>" in views.figures(state, "train")
+
+
+def test_tiles_when_a_week_is_calm_then_none_is_marked():
+    tiles = content.tiles_of(fold([*started(), week(1, 0.95)]))
+    assert [tile.value for tile in tiles] == ["95.0%", "94.0%", "19.0%", "93.0%", "12 ms"]
+    assert not [tile.name for tile in tiles if tile.bad]
+    assert views.tiles(fold(started())).count("<b>–</b>") == len(tiles)
+
+
+def test_tiles_when_accuracy_raised_the_alert_then_it_alone_is_marked():
+    state = fold(drift_run()[:-5])
+    assert [tile.name for tile in content.tiles_of(state) if tile.bad] == ["Accuracy"]
 
 
 def test_log_when_alerts_follow_each_other_then_only_the_first_is_unfolded():
-    drawn = alert_log.log(fold(drift_run()))
-    entries = [part for part in drawn.split("<li ") if 'data-kind="alert"' in part]
+    rendered = alert_log.log(fold(drift_run()))
+    entries = alerts_in(rendered)
     assert ["<details" in entry for entry in entries] == [False, True, True]
     assert "less than one week in a million" in entries[0] and "dep_delay moved" in entries[0]
-    assert "look &lt;here&gt;" in drawn
+    assert "look &lt;here&gt;" in rendered
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"errors": 3}, "requests failed"),
-        ({"findings": ("dep_delay is empty.",)}, "feed repaired"),
-        ({"drift": MOVED}, "dep_delay moved"),
-        ({"drift": CALM, "model_version": "2"}, "roll back to v1"),
-        ({"drift": CALM}, "relation itself"),
-    ],
-)
-def test_next_move_when_the_monitor_sees_a_cause_then_fits_it(change, expected):
-    bad = week(2, 0.80, **change)
-    assert expected in alert_log.next_move(fold([*started(), week(1, 0.95), bad]), bad)
+def alerts_in(rendered: str) -> list[str]:
+    """Return the log's entries that are alerts."""
+    return [part for part in rendered.split("<li ") if 'data-kind="alert"' in part]
+
+
+def test_log_when_a_run_is_shown_then_has_a_kind_and_a_key_for_every_entry():
+    rendered = alert_log.log(fold([*drift_run(), Rejected(monday(8), "worse")]))
+    kinds = re.findall(r'data-key="entry-\d+" data-kind="(\w+)"', rendered)
+    assert kinds == ["done", "alert", "sent", "alert", "again", "alert", "done", "refused"]
+    assert "week 5, 30 Sep" in rendered and "before week 1" in rendered
+
+
+# ---- weeks of which nothing is known
+
+
+@pytest.mark.parametrize("cut", range(14, len(silent_run()) + 1))
+@pytest.mark.parametrize("part", PARTS)
+def test_views_when_weeks_are_silent_then_show_no_number_that_is_none(part, cut):
+    rendered = PARTS[part](fold(silent_run()[:cut]))
+    assert not re.search(r"\bnan\b", rendered, re.IGNORECASE)
+
+
+def test_chart_when_weeks_are_silent_then_they_have_a_mark_words_and_no_line():
+    state = fold([*started(), week(1, 0.95), silent_week(2), silent_week(3), week(4, 0.94)])
+    rendered = chart.render(state)
+    assert rendered.count('class="mls-bad"') == 2 and rendered.count('class="mls-dot"') == 2
+    assert rendered.count(">no answers</text>") == 1
+    assert 'class="mls-line"' not in rendered and 'class="mls-base"' not in rendered
+    assert "accuracy unknown since no flight was answered, 6,400 of 6,400" in rendered
+    assert re.findall(r'mls-value"[^>]*>([\d.]+)<', rendered) == ["95.0", "94.0"]
+
+
+def test_chart_when_labels_are_missing_then_says_that_and_raises_no_alarm():
+    rendered = chart.render(fold([*started(), unlabelled_week(1)]))
+    assert ">no labels</text>" in rendered and 'class="mls-bad"' not in rendered
+
+
+def test_chart_when_silent_weeks_stand_among_others_then_keeps_the_scale_of_the_others():
+    weeks = [week(1, 0.95), week(2, 0.70)]
+    assert chart.scale_of(fold([*weeks, silent_week(3)])) == chart.scale_of(fold(weeks))
+
+
+def test_chart_when_hardly_any_flight_was_answered_then_says_of_how_many_the_accuracy_is():
+    few = week(1, 1.0, answered=3, labelled=3, upper=1.0, alert=True)
+    assert ">of 3</text>" in chart.render(fold([*started(), few]))
+
+
+def test_description_when_weeks_are_silent_then_names_them():
+    said = chart.describe(fold(silent_run()))
+    assert "first 95.0%, lowest 80.0% in week 5, last 80.0%" in said
+    assert "flights unanswered in weeks 3, 4 and 5; accuracy unknown in weeks 3 and 4." in said
+
+
+def test_description_when_nothing_is_known_then_says_so():
+    assert "it is not known of any week" in chart.describe(fold([silent_week(1)]))
+
+
+def test_tiles_when_no_flight_was_answered_then_say_why_and_mark_the_service():
+    silent = silent_week(1)
+    tiles = content.tiles_of(fold([*started(), silent, unanswered_alert(silent)]))
+    assert [tile.value for tile in tiles] == ["–", "–", "–", "–", "12 ms"]
+    accuracy, *_, service = tiles
+    assert accuracy.note == "no flight was answered" and not accuracy.bad
+    assert "7 errors; 6,400 of 6,400 flights unanswered" in service.note and service.bad
+
+
+def test_tiles_when_some_flights_were_answered_then_say_of_how_many_the_accuracy_is():
+    tiles = content.tiles_of(fold(silent_run()))
+    assert tiles[0].note.startswith("of 4,900 flights; upper bound 80.6%")
+    assert [tile.name for tile in tiles if tile.bad] == ["Accuracy", "Service"]
+
+
+def test_tiles_when_no_label_has_arrived_then_the_service_is_not_to_blame():
+    accuracy, _, late, confidence, service = content.tiles_of(fold([unlabelled_week(1)]))
+    assert accuracy.note == confidence.note == "no label has arrived"
+    assert (late.value, late.note) == ("19.0%", "were late: unknown")
+    assert confidence.value == "93.0%" and not service.bad
+
+
+def test_inputs_when_no_flight_was_answered_then_says_that_nothing_was_compared():
+    rendered = views.inputs(fold([*started(), week(1, 0.95), silent_week(2)]))
+    assert "No flight was answered: nothing to compare." in rendered
+    assert "mls-bars" not in rendered and "dep_delay is empty in 22 flights" in rendered
+
+
+def test_log_when_a_week_has_two_alerts_then_each_has_its_own_advice():
+    *_, first, second = alerts_in(alert_log.log(fold(silent_run())))
+    assert "1,400 of 6,400 flights unanswered" in first and "what the service refuses" in first
+    assert "upper 95% bound" in second and "what the service refuses" not in second
+    assert "<details" in first, "its rule fired the week before"
+    assert "<details" not in second, "its rule fired for the first time"
 
 
 # ---- the still picture
 
 
-@pytest.mark.parametrize("events", [[], started(), drift_run()], ids=["idle", "half", "whole"])
-def test_poster_when_drawn_then_is_a_small_whole_svg_with_a_background(events):
-    drawn = poster.render(fold(events))
-    root = minidom.parseString(drawn).documentElement
+@pytest.mark.parametrize("run", RUNS)
+def test_poster_when_rendered_then_is_a_small_whole_svg_with_a_background(run):
+    rendered = poster.render(fold(RUNS[run]))
+    root = minidom.parseString(rendered).documentElement
     assert root.tagName == "svg" and root.getAttribute("xmlns")
     assert root.getElementsByTagName("rect")[0].getAttribute("fill") == "#fff"
-    assert len(drawn) < 60_000
+    assert len(rendered) < 60_000
 
 
 def test_poster_when_only_times_ids_and_versions_differ_then_is_the_same():
@@ -259,11 +322,37 @@ def test_poster_when_only_times_ids_and_versions_differ_then_is_the_same():
     assert poster.describe(one) == poster.describe(other)
 
 
+def test_poster_when_the_latest_week_was_silent_then_says_that_nothing_was_compared():
+    rendered = poster.render(fold([*started(), week(1, 0.95), silent_week(2)]))
+    said = " ".join(re.findall(r">([^<]*)</text>", rendered))
+    assert "week 2. No flight was answered: nothing to compare." in said
+
+
+@pytest.mark.parametrize("run", ["drift", "silent"])
+def test_poster_and_page_when_they_show_a_run_then_say_the_same(run):
+    state = fold(RUNS[run])
+    page = Reader(views.strip(state) + views.accuracy(state) + views.inputs(state)).said
+    still = Reader(poster.render(state)).said
+    for entry in chart.LEGEND:
+        assert entry.words in still and (entry.more or entry.words) in page
+    for bar in content.moved_inputs(state).bars:
+        assert bar.name in page and bar.name in still
+    for stage in STAGES:
+        title = content.card_of(state, stage).title
+        assert title in page and title in still
+
+
+def test_log_when_it_is_long_then_the_poster_counts_the_rest():
+    many = [Retrained(monday(n), (monday(n),), 100, "abc", 0.1) for n in range(1, 16)]
+    state = replace(fold(started()), log=tuple(many))
+    assert "… and 3 more entries." in poster.render(state)
+
+
 # ---- the texts
 
 
 def test_stage_texts_when_read_then_say_everything_about_every_stage():
-    texts = views.stage_texts()
+    texts = content.stage_texts()
     assert tuple(texts) == STAGES
     for text in texts.values():
         assert text.purpose and text.tools and len(text.risks) >= 2
@@ -271,7 +360,7 @@ def test_stage_texts_when_read_then_say_everything_about_every_stage():
 
 
 def test_code_by_hand_when_run_in_order_then_works(tmp_path):
-    texts = views.stage_texts()
+    texts = content.stage_texts()
     code = "\n".join(texts[stage].code for stage in STAGES if stage != "deploy")
     script = f"{code}\nprint(passed, version, alert)"
     done = subprocess.run(

@@ -166,13 +166,13 @@ function render({ model, el }) {
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
 
-  for (const [name, draw] of Object.entries(show)) {
-    draw();
-    model.on(`change:${name}`, draw);
+  for (const [name, refresh] of Object.entries(show)) {
+    refresh();
+    model.on(`change:${name}`, refresh);
   }
   return () => {
     model.off("comm_live_update", lost);
-    for (const [name, draw] of Object.entries(show)) model.off(`change:${name}`, draw);
+    for (const [name, refresh] of Object.entries(show)) model.off(`change:${name}`, refresh);
   };
 }
 
