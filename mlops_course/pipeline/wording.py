@@ -5,7 +5,7 @@ these words; each of them decides only where a sentence stands.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from math import isnan
 
@@ -38,6 +38,13 @@ from mlops_course.pipeline.state import (
 
 UNKNOWN = "unknown"
 NOTHING_ANSWERED = "No flight was answered: nothing to compare."
+_TITLES: Mapping[type[LogEntry], str] = {
+    AlertRaised: "Alert",
+    Notified: "Notified",
+    Retrained: "Retrained",
+    Rejected: "Refused",
+    Promoted: "Promoted",
+}
 
 # ---- single words
 
@@ -170,21 +177,27 @@ def still_line(state: RunState, entry: LogEntry) -> str:
 
 
 def _said(state: RunState, entry: LogEntry) -> str:
+    title = entry_title(entry)
     match entry:
         case AlertRaised():
-            return f"▼ Alert: {entry.message}"
+            return f"▼ {title}: {entry.message}"
         case Retrained():
-            return f"↻ Retrained on {entry.rows:,} flights of {week_list(entry.weeks)}."
+            return f"↻ {title} on {entry.rows:,} flights of {week_list(entry.weeks)}."
         case Rejected():
-            return f"Refused: {entry.reason}"
+            return f"{title}: {entry.reason}"
         case Promoted():
-            return f"Promoted {model_name(state, entry.to_version, ordinal=True)}: {entry.reason}"
+            return f"{title} {model_name(state, entry.to_version, ordinal=True)}: {entry.reason}"
         case Notified():
             return ""
 
 
+def entry_title(entry: LogEntry) -> str:
+    """Return the word for a log entry's kind: ``Alert``, ``Refused``."""
+    return _TITLES[type(entry)]
+
+
 def log_text(entry: LogEntry) -> str:
-    """Return what an entry of the alert log says, below the word for its kind."""
+    """Return what an entry of the alert log says, below its title."""
     match entry:
         case AlertRaised():
             return entry.message

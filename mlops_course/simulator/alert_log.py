@@ -5,6 +5,7 @@ whether the model changed); the scenario's true cause is told apart, after the r
 """
 
 import json
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -13,13 +14,13 @@ from mlops_course.pipeline.events import AlertRaised, Notified, Promoted, Reject
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
 from mlops_course.simulator.markup import element, icon, join
 
-# The word for each kind of entry, and the kind that the style sheet knows it by.
-_WORDS: dict[type, tuple[str, str]] = {
-    AlertRaised: ("Alert", "alert"),
-    Notified: ("Notified", "sent"),
-    Retrained: ("Retrained", "again"),
-    Rejected: ("Refused", "refused"),
-    Promoted: ("Promoted", "done"),
+# The kinds of entries, as the style sheet knows them.
+_KINDS: Mapping[type[LogEntry], str] = {
+    AlertRaised: "alert",
+    Notified: "sent",
+    Retrained: "again",
+    Rejected: "refused",
+    Promoted: "done",
 }
 _WITH_ICON = ("alert", "refused", "done")
 
@@ -45,12 +46,12 @@ def debrief(state: RunState, story: str, response: str) -> Markup:
 
 
 def _entry(state: RunState, place: int, entry: LogEntry) -> Markup:
-    word, kind = _WORDS[type(entry)]
+    kind = _KINDS[type(entry)]
     sign = icon(kind) if kind in _WITH_ICON else element("i", class_=f"mls-sign-{kind}")
     return element(
         "li",
         sign,
-        element("b", word),
+        element("b", wording.entry_title(entry)),
         element("span", wording.when(state, entry.week), class_="mls-when"),
         element("div", _content(state, place, entry)),
         data_key=f"entry-{place}",

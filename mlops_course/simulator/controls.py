@@ -13,6 +13,18 @@ FIRST_CHOICE = ("good", "drift")
 class Controls:
     """The settings of a run as widgets, and four buttons; `config` reads the settings."""
 
+    first: widgets.ToggleButtons
+    others: widgets.Dropdown
+    weeks: widgets.IntSlider
+    threshold: widgets.FloatSlider
+    seed: widgets.BoundedIntText
+    retrain: widgets.Checkbox
+    settings: tuple[widgets.Widget, ...]
+    run: widgets.Button
+    pause: widgets.Button
+    step: widgets.Button
+    reset: widgets.Button
+
     def __init__(self, config: RunConfig) -> None:
         first = [(SCENARIOS[name].title, name) for name in FIRST_CHOICE]
         known = {SCENARIOS[name].incident.name for name in FIRST_CHOICE}

@@ -248,7 +248,7 @@ def test_chart_when_labels_are_missing_then_says_that_and_raises_no_alarm():
 
 
 def test_chart_when_silent_weeks_stand_among_others_then_keeps_the_scale_of_the_others():
-    weeks = [week(1, 0.95), week(2, 0.70)]
+    weeks = [week(1, 0.90), week(2, 0.70)]
     assert chart.scale_of(fold([*weeks, silent_week(3)])) == chart.scale_of(fold(weeks))
 
 
@@ -280,6 +280,12 @@ def test_tiles_when_some_flights_were_answered_then_say_of_how_many_the_accuracy
     tiles = content.tiles_of(fold(silent_run()))
     assert tiles[0].note.startswith("of 4,900 flights; upper bound 80.6%")
     assert [tile.name for tile in tiles if tile.bad] == ["Accuracy", "Service"]
+
+
+def test_tiles_when_only_answers_raised_the_alert_then_accuracy_is_not_marked():
+    few = week(1, 0.95, answered=6000, alert=True)
+    tiles = content.tiles_of(fold([*started(), few, unanswered_alert(few)]))
+    assert [tile.name for tile in tiles if tile.bad] == ["Service"]
 
 
 def test_tiles_when_no_label_has_arrived_then_the_service_is_not_to_blame():
