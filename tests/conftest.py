@@ -14,6 +14,14 @@ sys.path.insert(0, str(TOOLS))
 
 SESSION_VARIABLE = "MLOPS_COURSE_TEST_SESSION"
 SECONDS_TO_END = 15
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
+BROWSER_OPTIONS = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -104,6 +112,20 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory):
 def template_cache(shared_workspace) -> Path:
     """Return a cache folder to copy, so that no test waits for what another has made."""
     return shared_workspace.cache
+
+
+@pytest.fixture(scope="module")
+def browser(on_ci: bool):
+    """A headless Chromium; without one, skip on a laptop and fail where machines test."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_api.sync_playwright() as play:
+        if program is None and not Path(play.chromium.executable_path).exists():
+            reason = "no Chromium found; install it with the system's packages, then test again"
+            (pytest.fail if on_ci else pytest.skip)(reason)
+        started = play.chromium.launch(executable_path=program, args=list(BROWSER_OPTIONS))
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlops_course.cli import saved_widgets
 from mlops_course.cli.terminal import DONE
 from mlops_course.core.errors import CourseError
 from mlops_course.core.workspace import CLONE
@@ -19,6 +20,8 @@ def open_lab(options: argparse.Namespace, rest: Sequence[str]) -> int:
     from jupyterlab.labapp import main as start_lab
 
     clone = _clone("lab", FIRST_NOTEBOOK)
+    folders = [str(saved_widgets.SETTINGS), os.environ.get(saved_widgets.VARIABLE, "")]
+    os.environ[saved_widgets.VARIABLE] = os.pathsep.join(filter(None, folders))
     arguments = [
         f"--ServerApp.root_dir={clone}",
         f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",

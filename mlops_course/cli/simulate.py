@@ -42,7 +42,7 @@ def summarise(state: RunState) -> dict[str, Any]:
     """Return a run as one plain record, the object that ``simulate --json`` prints."""
     result = result_of(state)
     started = state.started
-    weeks = result.weeks[["week", "rows", "accuracy", "model_version", "drifted", "alert"]]
+    weeks = result.weeks[["week", "rows", "unanswered", "accuracy", "model_version", "drifted", "alert"]]
     seconds = result.stages.groupby("stage", sort=False)["seconds"].sum()
     record = {
         "scenario": started and started.scenario,

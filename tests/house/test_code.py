@@ -47,8 +47,8 @@ FLOORS = {
         *("widget", "controls", "runner", "simulator"),
     ),
     "cli": (
-        *("terminal", "doctor", "mlflow_ui", "checkout", "simulate", "release"),
-        *("reset", "main"),
+        *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
+        *("release", "reset", "main"),
     ),
 }
 ROOMS = [f"{floor}.{room}" for floor, rooms in FLOORS.items() for room in rooms]

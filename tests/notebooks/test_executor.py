@@ -8,6 +8,9 @@ from copy import deepcopy
 import executor
 import nbformat
 import pytest
+from lab import running_lab
+from nbconvert import HTMLExporter
+from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_runs import KINDS, mutated
 from PIL import Image
@@ -18,7 +21,23 @@ CELLS = {
     "a result": "12.5 * 3",
     "a table": "import pandas as pd\n\npd.DataFrame({'week': [1, 2], 'accuracy': [0.958, 0.915]})",
     "a control": "import ipywidgets\n\nipywidgets.IntSlider(value=8)",
+    "a question": (
+        "from mlops_course.course.exercises import Question\n\n"
+        "choices = ({'text': 'yes', 'feedback': 'Right.'}, {'text': 'no', 'feedback': 'Again.'})\n"
+        "Question('99.a', 'Is 2 < 3?', choices, 1)"
+    ),
 }
+
+JUPYTERLAB_IS_THERE = "() => window.jupyterapp?.commands.hasCommand('docmanager:open')"
+# As *Open With*, *Notebook (no kernel)* in the menu of a file does.
+OPEN_WITHOUT_KERNEL = """
+async (path) => {
+    await window.jupyterapp.restored;
+    const kernelPreference = { shouldStart: false, shouldReuse: false };
+    await window.jupyterapp.commands.execute("docmanager:open", { path, kernelPreference });
+}
+"""
+KERNEL = "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel ?? null"
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +81,34 @@ def test_execute_when_repeated_then_the_bytes_are_the_same(stored, ran):
 
 def test_execute_when_done_then_counts_are_in_order_and_nothing_passing_is_kept(ran):
     notebook = nbformat.read(ran, as_version=4)
-    assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3, 4]
+    assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3, 4, 5]
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert WIDGET not in ran.read_text(encoding="utf-8")
     assert ran.read_text(encoding="utf-8") == text_of(normalised(notebook))
+
+
+def test_notebook_when_made_into_a_page_then_widgets_are_text_and_need_no_script(ran):
+    page, _ = HTMLExporter().from_filename(str(ran))
+    assert "<p>Is 2 &lt; 3?</p><ol><li>yes</li><li>no</li></ol>" in page
+    assert "IntSlider(value=8)" in page
+    assert WIDGET not in page and "html-manager" not in page
+
+
+@pytest.mark.browser
+def test_notebook_when_opened_without_a_kernel_then_widgets_are_text(browser, ran, tmp_path):
+    for name in ("data", "cache"):
+        (tmp_path / name).mkdir()
+    NotebookNotary(data_dir=str(tmp_path / "data")).sign(nbformat.read(ran, as_version=4))
+    with running_lab(tmp_path, ran.parent, tmp_path / "cache") as lab:
+        page = browser.new_page(viewport={"width": 1200, "height": 1500})
+        page.goto(f"{lab.url}lab/workspaces/test?reset&token={lab.token}")
+        page.wait_for_function(JUPYTERLAB_IS_THERE)
+        page.evaluate(OPEN_WITHOUT_KERNEL, ran.name)
+        shown = page.locator(".jp-Notebook .jp-OutputArea")
+        shown.get_by_text("Is 2 < 3?").wait_for()
+        assert shown.nth(3).get_by_text("IntSlider(value=8)").is_visible()
+        assert page.evaluate(KERNEL) is None
+        page.close()
 
 
 def test_execute_when_a_cell_fails_then_names_it_and_leaves_the_file(tmp_path, capsys):
@@ -103,7 +146,8 @@ def test_check_when_jupyterlab_has_saved_the_notebook_then_it_still_agrees(store
         notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
         notebook.metadata["language_info"] = {"name": "python", "version": "3.12.1"}
         notebook.cells[0].metadata["execution"] = {"iopub.status.idle": "2026-11-24T07:00:00Z"}
-        notebook.cells[3].outputs[0].data[WIDGET] = {"model_id": "0123456789abcdef"}
+        for cell in notebook.cells[3:]:
+            cell.outputs[0].data[WIDGET] = {"model_id": "0123456789abcdef"}
 
     change(stored, save_like_jupyterlab)
     assert run(stored, "--check") == 0

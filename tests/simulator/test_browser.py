@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,26 +9,15 @@ from pathlib import Path
 
 import pytest
 from executor import NOTEBOOKS
-from lab import Lab, running_lab
+from lab import KERNEL_IS_IDLE, Lab, running_lab
 from processes import wait_for_no_scorers
 
 from mlops_course.core.workspace import HOME_VARIABLE
 
 FOLDER = Path(os.environ.get("MLOPS_COURSE_NOTEBOOKS", NOTEBOOKS))
 LESSON = next((path.name for path in sorted(FOLDER.glob("00_*.ipynb"))), "")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-)
 PATIENCE_MS = 120_000
 
-KERNEL_IS_IDLE = """
-() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"
-"""
 SOME_CELL_WAITS = """
 () => [...window.jupyterapp.shell.currentWidget.content.model.cells]
     .some((cell) => cell.type === "code" && cell.executionCount === null)
@@ -51,20 +39,6 @@ RESTART_KERNEL = """
 """
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser(on_ci):
-    """A headless Chromium; without one, skip on a laptop and fail where machines test."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with sync_api.sync_playwright() as play:
-        if program is None and not Path(play.chromium.executable_path).exists():
-            reason = "no Chromium found; install it with the system's packages, then test again"
-            (pytest.fail if on_ci else pytest.skip)(reason)
-        started = play.chromium.launch(executable_path=program, args=list(ARGUMENTS))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,14 @@ import httpx
 from executor import FIXED
 from processes import end_family
 
+from mlops_course.cli.saved_widgets import SETTINGS, VARIABLE
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 
 START_SECONDS = 90
 QUIET = {"fetchNews": "false", "checkForUpdates": False}
+KERNEL_IS_IDLE = """
+() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"
+"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def running_lab(place: Path, notebooks: Path, cache: Path) -> Iterator[Lab]:
     shutil.copytree(notebooks, folder, ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(cache, open_workspace(home).cache, dirs_exist_ok=True)
     _write_settings(place / "settings")
-    environment = {**os.environ, **FIXED, HOME_VARIABLE: str(home)}
+    environment = {**os.environ, **FIXED, HOME_VARIABLE: str(home), VARIABLE: str(SETTINGS)}
     for name in ("config", "data", "runtime"):
         environment[f"JUPYTER_{name.upper()}_DIR"] = str(place / name)
     environment["JUPYTERLAB_SETTINGS_DIR"] = str(place / "settings")

@@ -120,7 +120,9 @@ def _tidy(outputs: list[NotebookNode]) -> list[NotebookNode]:
         if output.output_type == "stream":
             streams[output.name] = output
         if "data" in output:
-            # JupyterLab shows the text or picture stored beside it until a kernel runs.
+            # The text or picture stored beside a widget is shown until a kernel runs. With the
+            # widget in the file, a trusted notebook without a kernel would say "Loading widget..."
+            # for ever, even where its state is stored, and an HTML page needs the internet.
             output.data.pop(WIDGET, None)
             output.metadata = NotebookNode()
         kept.append(output)
