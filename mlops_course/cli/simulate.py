@@ -42,7 +42,8 @@ def summarise(state: RunState) -> dict[str, Any]:
     """Return a run as one plain record, the object that ``simulate --json`` prints."""
     result = result_of(state)
     started = state.started
-    weeks = result.weeks[["week", "rows", "unanswered", "accuracy", "model_version", "drifted", "alert"]]
+    columns = ["week", "rows", "unanswered", "accuracy", "model_version", "drifted", "alert"]
+    weeks = result.weeks[columns]
     seconds = result.stages.groupby("stage", sort=False)["seconds"].sum()
     record = {
         "scenario": started and started.scenario,

@@ -265,7 +265,8 @@ class RunResult:
     Attributes
     ----------
     weeks
-        One row a week of production: the fields of `events.WeekScored` without ``drift``.
+        One row a week of production: the fields of `events.WeekScored` without ``drift``, and
+        ``unanswered``.
     drift
         One row a week and feature: ``week``, ``feature``, ``score``, ``drifted``.
     alerts
@@ -289,7 +290,7 @@ class RunResult:
 
 def result_of(state: RunState) -> RunResult:
     """Return the run so far as data frames; empty ones keep their columns."""
-    weeks = [{k: v for k, v in asdict(w).items() if k != "drift"} for w in state.weeks]
+    weeks = [asdict(w) | {"unanswered": w.unanswered} for w in state.weeks]
     drift: list[dict[str, object]] = []
     for w in state.weeks:
         for name, score in w.drift.items():
@@ -304,7 +305,7 @@ def result_of(state: RunState) -> RunResult:
     ]
     stages = [{key: getattr(record, key) for key in _STAGE_COLUMNS} for record in state.records]
     return RunResult(
-        _frame(weeks, [name for name in WeekScored.__dataclass_fields__ if name != "drift"]),
+        _frame(weeks, _WEEK_COLUMNS),
         _frame(drift, ["week", "feature", "score", "drifted"]),
         _frame(alerts, list(AlertRaised.__dataclass_fields__)),
         _frame(promotions, ["week", "from", "to", "reason", "run_id"]),
@@ -312,6 +313,8 @@ def result_of(state: RunState) -> RunResult:
     )
 
 
+_WEEK_COLUMNS = [name for name in WeekScored.__dataclass_fields__ if name != "drift"]
+_WEEK_COLUMNS += ["unanswered"]
 _STAGE_COLUMNS = ["stage", "cycle", "state", "seconds", "headline"]
 
 

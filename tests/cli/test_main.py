@@ -30,7 +30,7 @@ def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run
     ]  # fmt: skip
     assert (record["scenario"], record["seed"], record["threshold"]) == ("drift", 3, 0.9)
     assert list(record["weeks"][0]) == [
-        "week", "rows", "accuracy", "model_version", "drifted", "alert"
+        "week", "rows", "unanswered", "accuracy", "model_version", "drifted", "alert"
     ]  # fmt: skip
     assert [week["alert"] for week in record["weeks"]] == [False] * 3 + [True] * 3 + [False]
     assert list(record["alerts"][0]) == ["week", "rule", "value", "threshold", "message"]
@@ -38,6 +38,16 @@ def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run
     assert [promotion["to"] for promotion in record["promotions"]] == ["1", "2"]
     assert sum(record["stages"].values()) <= record["total_seconds"]
     assert "ALERT" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_simulate_when_weeks_go_unanswered_then_json_counts_them_and_nothing_is_nan(run):
+    done = run("simulate", "--scenario", "refused", "--weeks", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    weeks = json.loads(done.stdout)["weeks"]
+    assert [week["unanswered"] for week in weeks[:3]] == [0, 0, 0]
+    assert all(week["unanswered"] == week["rows"] for week in weeks[3:])
+    assert [week["accuracy"] for week in weeks[3:]] == [None, None]
+    assert done.stderr.count("ALERT") == 2 and "nan" not in done.stderr + done.stdout
 
 
 def test_simulate_when_asked_to_list_then_names_every_scenario(run):

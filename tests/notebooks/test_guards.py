@@ -132,20 +132,57 @@ SPOILT = {
 }
 
 
+# What each fault must be called by the guard that finds it.
+SAID = {
+    "counts stripped": "has execution count None",
+    "a count skipped": "code cell 14 has execution count 15",
+    "an error": "has stored KeyError: 'late'",
+    "a warning": "on stderr: FutureWarning",
+    "an address": "a memory address: 0x7f36bfdbeb60",
+    "a path": "a path: /opt/c",
+    "a Windows path": "a path: C:\\U",
+    "a store": "a file URL: sqlite:///",
+    "a port": "a port: 127.0.0.1:38079",
+    "a run id": "a random id: 0123456789abcdef",
+    "a uuid": "a random id: 123e4567-e89b",
+    "a date of today": "a time stamp: 2026-11-24",
+    "an address in a drawing": "a memory address: 0x7f36bfdbeb60",
+    "interact": "uses interact(",
+    "Output": "uses with Output()",
+    "clear_output": "uses clear_output",
+    "pip": "uses a package installer",
+    "a shell": "uses a shell command",
+    "a URL": "uses an address on the internet",
+    "timeit": "uses a timing magic",
+    "an exemption": "uses an exemption from nbval",
+    "an exempting tag": "is tagged nbval-ignore-output",
+    "a cell of 16 lines": "code cell 1 has 16 lines; 15 is the limit",
+    "long cells": "only 11 of 14 code cells have at most 8 lines",
+    "code after code": "code cell 2 has no text before it",
+    "few words": f"words; {guards.MIN_WORDS} to {guards.MAX_WORDS}",
+    "few cells": f"code cells; {guards.MIN_CELLS} to {guards.MAX_CELLS}",
+    "no promise": "no sentence with the promise",
+    "no title": "does not begin with a title",
+}
+
+
 @pytest.mark.parametrize("guard", guards.GUARDS, ids=lambda guard: guard.__name__)
 def test_guard_when_the_rule_is_kept_then_says_nothing(lesson, guard):
     assert list(guard(lesson)) == []
 
 
-@pytest.mark.parametrize(("guard", "spoil"), SPOILT.values(), ids=SPOILT)
-def test_guard_when_its_rule_is_broken_then_says_so(lesson, guard, spoil):
+@pytest.mark.parametrize("fault", SPOILT)
+def test_guard_when_its_rule_is_broken_then_says_so(lesson, fault):
+    guard, spoil = SPOILT[fault]
     spoil(lesson)
-    assert list(guard(lesson))
+    told = list(guard(lesson))
+    assert any(SAID[fault] in sentence for sentence in told), told
 
 
 def test_guard_when_a_picture_has_no_number_then_says_so(lesson):
     first_code(lesson).outputs = [PNG]
-    assert list(guards.every_picture_has_a_number(lesson))
+    (told,) = guards.every_picture_has_a_number(lesson)
+    assert told == "code cell 1 draws a picture and prints no figure beside it"
     first_code(lesson).outputs = [PNG, printed("mean accuracy 0.915")]
     assert not list(guards.every_picture_has_a_number(lesson))
 

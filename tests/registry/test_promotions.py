@@ -243,7 +243,7 @@ def test_audit_when_an_entry_was_changed_and_sealed_again_then_the_next_one_tell
 @pytest.mark.parametrize("number", [0, 1])
 def test_audit_when_an_entry_was_deleted_then_finds_the_gap(store, promoted, number):
     store.client.delete_run(promotions._runs(store)[number].info.run_id)
-    assert not audit(store).passed
+    assert seen(audit(store)) == {"kept": f"Not so in entry {number + 1} of 2."}
 
 
 def test_audit_when_the_whole_log_was_deleted_then_says_so_and_the_next_entry_restores_it(
@@ -332,15 +332,6 @@ def test_history_when_a_run_was_cut_off_before_its_fields_then_is_no_entry(store
     stray = store.client.create_run(experiment)
     store.client.log_batch(stray.info.run_id, params=[Param("other", "1")])
     assert len(history(store)) == 2
-
-
-def test_lineage_when_asked_for_a_version_then_leads_to_data_and_code(store, runs, january):
-    found = versions.lineage(store, "2")
-    assert found["run"] == runs[1] and found["seed"] == "1"
-    assert found["dataset version"] == fingerprint(january)
-    assert len(found["commit"]) == 40 or found["commit"] == "unknown"
-    with pytest.raises(RegistryError, match="no version 9"):
-        versions.lineage(store, "9")
 
 
 def test_verdict_when_logged_then_any_client_can_read_it(store, runs):

@@ -165,7 +165,11 @@ def test_gate_when_the_contract_is_broken_then_blocks_and_judges_no_further(
 def test_gate_when_the_model_file_is_gone_then_blocks(rows, register, champion, blocked):
     version = register(train(rows, TrainingConfig(max_iter=5)))
     (version.path / "MLmodel").unlink()
-    assert blocked(version)
+    lost = "The model's files cannot be read (No such file or directory)."
+    assert blocked(version) == {
+        "rebuilt": lost,
+        "can be served": f"The service could not load version {version.version}: {lost}",
+    }
 
 
 def test_gate_when_the_version_or_the_period_is_impossible_then_says_so(store, champion):
@@ -270,16 +274,18 @@ def test_command_when_a_candidate_is_judged_then_status_and_report_say_it(
     store, rows, register, champion, tmp_path
 ):
     worse = register(train(rows, TrainingConfig(max_iter=6)))
-    for version, status, word in (
-        (champion.version, 0, "passed"),
-        (worse.version, 1, "is blocked"),
-        ("99", 3, ""),
-    ):
-        file = tmp_path / f"{version}.md"
-        command = [sys.executable, "-m", "mlops_course", "gate", version, "--report", str(file)]
-        done = subprocess.run(
-            [*command, "--workspace", str(store.workspace.root)], capture_output=True, text=True
-        )
-        assert done.returncode == status and "Traceback" not in done.stderr
-        assert file.exists() == bool(word) and (not word or word in file.read_text())
-    assert "There is no version 99" in done.stderr
+    report = tmp_path / "report.md"
+
+    def called(version):
+        command = [sys.executable, "-m", "mlops_course", "gate", version, "--report", str(report)]
+        place = ["--workspace", str(store.workspace.root)]
+        return subprocess.run([*command, *place], capture_output=True, text=True)
+
+    assert called(champion.version).returncode == 0
+    assert "passed" in report.read_text()
+    assert called(worse.version).returncode == 1
+    assert "is blocked" in report.read_text()
+    report.unlink()
+    done = called("99")
+    assert done.returncode == 3 and "There is no version 99" in done.stderr
+    assert "Traceback" not in done.stderr and not report.exists()

@@ -122,6 +122,11 @@ def fresh(path: Path, cache: Path | None = None) -> Ran:
 
 def nbval(path: Path, cache: Path | None = None) -> Nbval:
     """Compare a notebook's outputs with nbval: strictly where every digit is promised."""
+    return nbval_in_turn([path], cache)
+
+
+def nbval_in_turn(paths: Sequence[Path], cache: Path | None = None) -> Nbval:
+    """Compare several notebooks' outputs in one workspace, the first of them first."""
     with clean_place(cache) as surroundings:
         place = Path(surroundings["MATPLOTLIBRC"]).parent
         settings = place / "pytest.ini"
@@ -130,7 +135,7 @@ def nbval(path: Path, cache: Path | None = None) -> Nbval:
         pytest_options += ["-p", "nbval_patience", "--color=no", "-q", "-rfE"]
         nbval_options = ["--nbval" if is_exact_here() else "--nbval-lax", "--nbval-current-env"]
         nbval_options += [f"--nbval-cell-timeout={CELL_SECONDS}"]
-        said = _run(["pytest", *pytest_options, *nbval_options, str(path)], surroundings)
+        said = _run(["pytest", *pytest_options, *nbval_options, *map(str, paths)], surroundings)
     red = re.findall(r"^(?:FAILED|ERROR) .*::Cell (\d+)", said.stdout, re.MULTILINE)
     return Nbval(said.returncode, tuple(int(cell) + 1 for cell in red), said.stdout + said.stderr)
 
