@@ -122,7 +122,7 @@ def _add_decisions(command: AddCommand) -> None:
     promote.add_argument(
         "--evidence",
         metavar="RUN",
-        help="the run that holds the gate's verdict; by default that of the newest passed one",
+        help="the run that holds the gate's verdict; by default the newest, which must be a pass",
     )
 
     text = "Make the former champion the champion again."

@@ -156,22 +156,18 @@ def _write_report(path: Path, text: str) -> None:
 
 
 def _newest_pass(store: "Store", version: str) -> str:
-    """Return the run of the newest verdict that passed a version; mention a later blockage."""
+    """Return the run of the newest verdict on a version, which must be a pass: the last one counts."""
     from mlops_course.registry.promotions import verdicts_on
 
     kept = verdicts_on(store, version)
-    passed = [run_id for run_id, verdict in kept if verdict.passed]
-    if not passed:
-        found = "the gate has blocked it" if kept else "the gate has not judged it"
-        raise Refusal(
-            f"Version {version} was not promoted: {found}.",
-            "A version may serve once the gate has passed it.",
-            f"Run `mlops-course gate {version}` first.",
-        )
-    newest = kept[0][0]
-    if newest != passed[0]:
-        say(f"The gate has blocked version {version} since, in run {newest}.")
-    return passed[0]
+    if kept and kept[0][1].passed:
+        return kept[0][0]
+    found = "the gate has blocked it" if kept else "the gate has not judged it"
+    raise Refusal(
+        f"Version {version} was not promoted: {found}.",
+        "A version may serve once the gate has passed it, and its last verdict counts.",
+        f"Run `mlops-course gate {version}` first, or name the run of a verdict with --evidence.",
+    )
 
 
 def _print_log(entries: Sequence["Entry"], verdict: "Verdict | None") -> None:

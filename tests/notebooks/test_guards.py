@@ -61,7 +61,7 @@ def tag_as_exempt(lesson):
 
 
 def make_many_cells_longer(lesson):
-    for cell in guards.code_cells(lesson)[:3]:
+    for cell in guards.code_cells(lesson)[:4]:
         cell.source = "\n".join(["score(week)"] * 9)
 
 
@@ -157,7 +157,7 @@ SAID = {
     "an exemption": "uses an exemption from nbval",
     "an exempting tag": "is tagged nbval-ignore-output",
     "a cell of 16 lines": "code cell 1 has 16 lines; 15 is the limit",
-    "long cells": "only 11 of 14 code cells have at most 8 lines",
+    "long cells": "only 10 of 14 code cells have at most 8 lines",
     "code after code": "code cell 2 has no text before it",
     "few words": f"words; {guards.MIN_WORDS} to {guards.MAX_WORDS}",
     "few cells": f"code cells; {guards.MIN_CELLS} to {guards.MAX_CELLS}",

@@ -105,7 +105,7 @@ def no_banned_calls(notebook: NotebookNode) -> Iterator[str]:
 
 
 def cells_are_short(notebook: NotebookNode) -> Iterator[str]:
-    """Hold that no cell is longer than 15 lines, and nine in ten not than 8."""
+    """Hold that no cell is longer than 15 lines, and three in four not than 8."""
     lengths = [len(_lines(cell)) for cell in code_cells(notebook)]
     for number, length in enumerate(lengths, start=1):
         if length > MAX_LINES:
@@ -116,7 +116,7 @@ def cells_are_short(notebook: NotebookNode) -> Iterator[str]:
 
 
 def length_is_a_lesson(notebook: NotebookNode) -> Iterator[str]:
-    """Hold that a lesson has 900 to 1800 words and 12 to 25 code cells."""
+    """Hold that a lesson has 1,000 to 2,600 words and 14 to 36 code cells."""
     words, cells = count_words(notebook), len(code_cells(notebook))
     if not MIN_WORDS <= words <= MAX_WORDS:
         yield f"it has {words} words; {MIN_WORDS} to {MAX_WORDS} make a lesson"
