@@ -156,7 +156,7 @@ def _write_report(path: Path, text: str) -> None:
 
 
 def _newest_pass(store: "Store", version: str) -> str:
-    """Return the run of the newest verdict on a version, which must be a pass: the last one counts."""
+    """Return the run of the newest verdict on a version, which must be a pass."""
     from mlops_course.registry.promotions import verdicts_on
 
     kept = verdicts_on(store, version)

@@ -1,5 +1,7 @@
 """What the texts promise is there: every link, and every cell named as proof."""
 
+import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -12,6 +14,7 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 TEXTS = {
     **{path.name: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
     **{path.name: path for path in sorted(CLONE.glob("*.md"))},
+    "mlops_course/README.md": CLONE / "mlops_course" / "README.md",
 }
 
 
@@ -20,6 +23,26 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     cells = nbformat.read(path, as_version=4).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def said_in(path: Path) -> str:
+    """Everything that a text says, code and exercises included."""
+    if path.suffix == ".ipynb":
+        return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    return path.read_text(encoding="utf-8")
+
+
+IMPORT = re.compile(r"from (mlops_course[\w.]*) import \(?([\w, ]+)")
+NAMING = {
+    str(path.relative_to(CLONE)): said_in(path)
+    for path in [
+        *sorted(NOTEBOOKS.glob("*.ipynb")),
+        *sorted(CLONE.glob("*.md")),
+        *sorted((CLONE / "mlops_course").rglob("*.toml")),
+        CLONE / "mlops_course" / "README.md",
+        CLONE / "binder" / "postBuild",
+    ]
+}
 
 
 def sections(path: Path) -> dict[str, set[int]]:
@@ -46,6 +69,26 @@ def test_link_when_it_points_into_the_clone_then_its_target_exists(name):
         assert (path.parent / target).exists(), target
         if heading and target.endswith(".ipynb"):
             assert heading in sections(path.parent / target), heading
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_room_when_named_in_a_text_then_it_exists_and_has_what_is_imported_from_it(name):
+    text = NAMING[name]
+    for file in re.findall(r"mlops_course/[\w/]+\.\w+", text):
+        assert (CLONE / file).exists(), file
+    for room, names in IMPORT.findall(text):
+        module = importlib.import_module(room)
+        for one in re.findall(r"\w+", names):
+            assert hasattr(module, one) or has_room(f"{room}.{one}"), f"{room}.{one}"
+    for room in re.findall(r"(?<!from )\bmlops_course(?:\.[a-z_]+)+", text):
+        assert has_room(room) or has_room(room.rpartition(".")[0]), room
+
+
+def has_room(dotted: str) -> bool:
+    try:
+        return importlib.util.find_spec(dotted) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def test_takeaways_when_listed_then_every_one_names_a_cell_that_exists_or_lessons_to_come():
