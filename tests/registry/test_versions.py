@@ -1,8 +1,10 @@
 """The registry's versions: registering, finding, and where one comes from."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import date
 
 import mlflow
@@ -93,8 +95,15 @@ def test_resolve_when_the_alias_points_at_none_then_says_what_to_do(store, versi
 
 def test_resolve_when_the_store_was_deleted_then_says_so_and_not_that_there_is_none(store):
     store.workspace.database.unlink()
-    with pytest.raises(WorkspaceError, match=r"was deleted.*first cell"):
+    with pytest.raises(WorkspaceError, match=r"could not say which version.*first cell"):
         versions.resolve(store)
+
+
+def test_resolve_when_the_store_is_locked_then_says_so_at_once(store, version):
+    with closing(sqlite3.connect(store.workspace.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorkspaceError, match="locked by another program"):
+            versions.resolve(store)
 
 
 def test_resolve_when_the_store_fails_meanwhile_then_says_what_could_not_be_read(
