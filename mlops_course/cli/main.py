@@ -17,6 +17,7 @@ from mlops_course.cli.simulate import simulate
 from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, one_line, say
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.workspace import HOME_VARIABLE
+from mlops_course.pipeline.policies import POLICIES
 
 # No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
 SURROUNDINGS = {
@@ -103,7 +104,7 @@ def _add_simulate(command: AddCommand) -> None:
     parser.add_argument("--scenario", default="good", metavar="NAME", help="what to run")
     parser.add_argument("--weeks", type=int, metavar="N", help="weeks of production")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the rows")
-    parser.add_argument("--retrain", default="auto", metavar="auto|never")
+    parser.add_argument("--retrain", default="auto", metavar="|".join(POLICIES))
     parser.add_argument("--threshold", type=float, default=0.90, metavar="X")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")

@@ -20,6 +20,7 @@ WEEK = timedelta(weeks=1)
 LABEL_HOURS = 24.0
 CRUISE_MILES_PER_HOUR = 480.0
 GROUND_HOURS = 0.7
+_STRIKES = 1  # keeps the draws of who is struck apart from the bootstrap's
 
 
 @dataclass(frozen=True)
@@ -137,16 +138,20 @@ class Stream:
         rows = self.flights[(dates >= begin) & (dates < end)]
         if self.seed is not None:
             rows = bootstrap(rows, self.seed, stream=number).sort_index()
-        generator = np.random.default_rng((self.seed or 0, number))
+        label_at = self._label_times(rows)
+        generator = np.random.default_rng((self.seed or 0, number, _STRIKES))
         struck = False
         for strike in self.strikes:
             hit = _hit(strike, rows, generator)
             struck = struck or bool(hit.any())
             rows = _changed(strike.incident, rows, hit)
-        return Week(number, monday, rows.assign(label_at=self._label_times(rows)), struck)
+        return Week(number, monday, rows.assign(label_at=label_at.to_numpy()), struck)
 
     def _label_times(self, rows: pd.DataFrame) -> pd.Series:
-        """Return when each label arrives: the data has no landing times, so speed is assumed."""
+        """Return when each label arrives: so long after the landing, for a usual speed in the air.
+
+        It goes by the flights as they were: a fault in the feed lands no aircraft later.
+        """
         under_way = rows["distance"] / CRUISE_MILES_PER_HOUR + GROUND_HOURS
         hours = rows["hour"] + rows["dep_delay"].fillna(0) / 60 + under_way + self.label_hours
         times = rows["date"] + pd.to_timedelta(hours, unit="h")

@@ -6,8 +6,8 @@ from mlops_course.monitoring.alerts import UNANSWERED_RULE, Alert
 
 CHANNEL = "#push-back-oncall"
 MAX_NAMED = 3
-NEXT_UNANSWERED = "Look at what the service refuses, and why: its log says which field."
-NEXT = "Look at what moved: a broken feed is repaired, not retrained."
+NEXT_UNANSWERED = "Look at what the service refuses, and why: its answers name the field."
+NEXT = "Look at what moved first: a broken feed is repaired, not retrained."
 
 
 def payload(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE, Alert
@@ -9,6 +10,19 @@ from mlops_course.monitoring.performance import Quality
 from mlops_course.stats.intervals import CONFIDENCE
 
 MAX_UNANSWERED_SHARE = 0.01
+
+
+class Rule(Protocol):
+    """Anything that looks at a window of production and may alert."""
+
+    def check(self, quality: Quality, window: str) -> Alert | None:
+        """Return an alert on the window, or None.
+
+        Parameters
+        ----------
+        window
+            Which window it is, as the message is to say it: ``the week of 2013-09-02``.
+        """
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,10 @@ class UnansweredRule:
 
     def check(self, quality: Quality, window: str) -> Alert | None:
         """Return an alert if too many flights were left unanswered."""
-        share = quality.unanswered / quality.rows if quality.rows else 1.0
+        if quality.rows == 0:
+            message = f"There was no flight to answer in {window}: has the feed ended?"
+            return Alert(UNANSWERED_RULE, 1.0, self.max_share, message)
+        share = quality.unanswered / quality.rows
         if share <= self.max_share:
             return None
         message = (
@@ -59,14 +76,6 @@ class UnansweredRule:
         return Alert(UNANSWERED_RULE, share, self.max_share, message)
 
 
-def check_all(
-    rules: Sequence[AccuracyRule | UnansweredRule], quality: Quality, window: str
-) -> list[Alert]:
-    """Return what fired, in the order of the rules.
-
-    Parameters
-    ----------
-    window
-        Which window it is, as the messages are to say it: ``the week of 2013-09-02``.
-    """
+def check_all(rules: Sequence[Rule], quality: Quality, window: str) -> list[Alert]:
+    """Return what fired, in the order of the rules."""
     return [alert for rule in rules if (alert := rule.check(quality, window))]

@@ -1,7 +1,6 @@
 """What a pipeline run says about itself: one small record per thing that happened.
 
-The pipeline yields these in order; the simulator, the command line and the tests
-read nothing else. No logic lives here.
+The pipeline yields these in order; the simulator and the command line read nothing else.
 """
 
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class StageFinished:
-    """A stage ended well: seconds taken, one headline, and the figures behind it."""
+    """A stage did its work: seconds taken, one headline, and the figures behind it."""
 
     stage: str
     cycle: int

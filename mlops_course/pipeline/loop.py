@@ -17,6 +17,7 @@ import pandas as pd
 from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.core.verdicts import Verdict
 from mlops_course.core.workspace import Workspace, open_workspace
+from mlops_course.data.features import vocabulary_of
 from mlops_course.data.flights import FIRST_HELD_OUT, labelled
 from mlops_course.data.stream import Week
 from mlops_course.monitoring import notifier
@@ -48,10 +49,12 @@ from mlops_course.pipeline.production import (
     summary,
 )
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.release.gate import MIN_COMPARED_ROWS
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 
-MIN_TRAINING_ROWS = 50_000
+MIN_WINTER_ROWS = 50_000
+FIRST_CYCLE = 1  # production is watched as one stage, whatever is retrained meanwhile
 
 T = TypeVar("T")
 Steps = Generator[Event, None, T]
@@ -116,7 +119,7 @@ class _Run:
     store: tracking.Store
     service: Service
     run_id: str = ""
-    cycle: int = 1
+    cycle: int = FIRST_CYCLE
     stage: str = STAGES[0]
     stage_started: float = 0.0
     origin: tracking.Provenance = field(default_factory=tracking.provenance)
@@ -150,7 +153,8 @@ class _Run:
                 status = "FAILED"
                 seconds = time.perf_counter() - self.stage_started
                 message = str(tracking.explain(error))
-                yield StageFailed(self.stage, self.cycle, seconds, message)
+                cycle = FIRST_CYCLE if self.stage == "monitor" else self.cycle
+                yield StageFailed(self.stage, cycle, seconds, message)
         finally:
             warm_up.join()
             with suppress(*tracking.STORE_ERRORS):
@@ -175,9 +179,7 @@ class _Run:
         self.loaded = yield from self._stage("data", lambda: stages.load(self.store, self.config))
         rows = self.loaded.rows
         held_out = self.loaded.held_out
-        verdict = yield from self._stage(
-            "validate", lambda: stages.validate(rows, MIN_TRAINING_ROWS)
-        )
+        verdict = yield from self._stage("validate", lambda: stages.validate(rows, MIN_WINTER_ROWS))
         _require(verdict, "Training data that fails its checks is not used.")
         candidate = yield from self._stage("train", lambda: self._fit(rows, held_out))
         verdict = yield from self._stage(
@@ -220,7 +222,7 @@ class _Run:
         assert self.loaded is not None
         self.stage = "monitor"
         self.stage_started = time.perf_counter()
-        yield StageStarted("monitor", self.cycle)
+        yield StageStarted("monitor", FIRST_CYCLE)
         spent = 0.0
         scored = []
         production = self._open_production(self.loaded)
@@ -238,14 +240,15 @@ class _Run:
             yield from self._react(week, result)
         alerted = sum(event.alert for event in scored)
         headline = f"{_counted(alerted, 'alert')} in {_counted(len(scored), 'week')}"
-        yield StageFinished("monitor", 1, spent, headline, summary(scored))
+        yield StageFinished("monitor", FIRST_CYCLE, spent, headline, summary(scored))
 
     def _open_production(self, loaded: stages.Loaded) -> Production:
-        """Begin the run's prediction log."""
+        """Begin the run's prediction log, and choose the alert rules."""
         log = self.store.workspace.run_log
         self.service.begin_log(log)
         rules = (UnansweredRule(), AccuracyRule(self.config.threshold))
-        return Production(self.service, log, loaded.reference, rules)
+        vocabulary = vocabulary_of(loaded.rows)
+        return Production(self.service, log, loaded.reference, rules, vocabulary)
 
     def _tell(self, result: ScoredWeek) -> Steps[None]:
         """Yield the week's alerts, and a message to the team for each that is new."""
@@ -260,11 +263,11 @@ class _Run:
         self.firing = frozenset(alert.rule for alert in result.alerts)
 
     def _react(self, week: Week, result: ScoredWeek) -> Steps[None]:
-        """Judge the candidate that waits, or ask the policy for one."""
+        """Judge the candidate that waits, once enough is known, or ask the policy for one."""
         alerted = ACCURACY_RULE in self.firing
         self.history.append(Observation(week.number, alerted))
         if self.challenger is not None:
-            if result.event.labelled:
+            if result.event.labelled >= MIN_COMPARED_ROWS:
                 yield from self._decide(result, alerted)
             return
         decision = POLICIES[self.config.retrain].decide(self.history)
@@ -326,5 +329,5 @@ def _require(verdict: Verdict, expected: str) -> None:
         raise DataError(
             f"The {verdict.subject} check failed: {' '.join(verdict.failures)}",
             expected,
-            "Read the stage's figures, repair the cause, and run again.",
+            "Repair the cause, and run again.",
         )

@@ -10,12 +10,13 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
+from mlops_course.data.features import Vocabulary
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
 from mlops_course.monitoring import drift
 from mlops_course.monitoring.alerts import Alert
 from mlops_course.monitoring.performance import Quality, join, measure
-from mlops_course.monitoring.rules import AccuracyRule, UnansweredRule, check_all
+from mlops_course.monitoring.rules import Rule, check_all
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.serving.prediction_log import KEY, read_predictions
 from mlops_course.serving.replay import as_requests
@@ -40,12 +41,15 @@ class Production:
         The training data's yardstick for drift.
     rules
         The alert rules.
+    vocabulary
+        The categories that the training data had.
     """
 
     service: Service
     log: Path
     reference: drift.Reference
-    rules: Sequence[AccuracyRule | UnansweredRule]
+    rules: Sequence[Rule]
+    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
         errors=sum(not answer.is_success for answer in answers),
         drift=moved,
         drifted=drift.drifted(moved),
-        findings=validate_flights(flights, min_rows=MIN_WEEK_ROWS).failures,
+        findings=_findings(flights, production.vocabulary),
         incident=week.struck,
         alert=bool(alerts),
         former_accuracy=None if former is None else _accuracy(former, flights),
@@ -114,7 +118,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
 
 def metrics_of(event: WeekScored) -> dict[str, float]:
     """Return a week's figures as MLflow's metrics, those that are known."""
-    names = [*Quality.__dataclass_fields__, "unanswered", "alert"]
+    names = [*Quality.__dataclass_fields__, "unanswered", "errors", "latency_ms", "alert"]
     metrics = {f"drift.{name}": score for name, score in event.drift.items()}
     metrics |= {name: float(getattr(event, name)) for name in names}
     return {name: value for name, value in metrics.items() if not isnan(value)}
@@ -129,6 +133,12 @@ def summary(events: Sequence[WeekScored]) -> Mapping[str, float | int | str]:
         "mean accuracy": f"{fmean(known):.3f}" if known else "unknown",
         "flights unanswered": sum(event.unanswered for event in events),
     }
+
+
+def _findings(flights: pd.DataFrame, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return what the tests of the data have to say against what the feed delivered."""
+    verdict = validate_flights(flights, min_rows=MIN_WEEK_ROWS, vocabulary=vocabulary)
+    return verdict.failures
 
 
 def _accuracy(model: DelayModel, flights: pd.DataFrame) -> float:

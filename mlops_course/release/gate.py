@@ -1,8 +1,9 @@
 """The release gate: may this version serve? Data, model and service tests, one verdict.
 
 `compare` judges a candidate's answers against the one-line rule and the champion's, on labelled
-rows that are new to both. `judge` asks that and everything else that can be asked before a user is
-at stake, of a version as the registry holds it and as the service would serve it. What only live
+rows that are new to both; the pipeline asks that of the model that it has just trained itself.
+`judge` asks it, too, and everything else that can be asked before a user is at stake, of a version
+as the registry holds it, wherever it comes from, and as the service would serve it. What only live
 traffic can tell is left to shadow and canary.
 """
 
@@ -19,8 +20,9 @@ import httpx
 import numpy as np
 import orjson
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
-from mlops_course.core.errors import DataError, ModelError, ServiceError
+from mlops_course.core.errors import DataError, ModelError, ParameterError, ServiceError
 from mlops_course.core.verdicts import Check, Verdict, as_markdown
 from mlops_course.data.flights import (
     FIRST_HELD_OUT,
@@ -33,6 +35,7 @@ from mlops_course.data.flights import (
 from mlops_course.data.quality import validate_flights
 from mlops_course.registry import promotions, versions
 from mlops_course.registry.versions import Registered
+from mlops_course.serving.client import REQUEST_SECONDS
 from mlops_course.serving.contract import request_body
 from mlops_course.serving.routing import CHALLENGER, Split
 from mlops_course.serving.service import Service
@@ -126,7 +129,8 @@ def judge(
     first, last
         The days of the flights it is judged on.
     service
-        The service to try it in; by default one that starts and ends with the call.
+        The service to try it in, which afterwards serves the candidate; by default one that starts
+        and ends with the call.
 
     Raises
     ------
@@ -177,17 +181,27 @@ def title(verdict: Verdict) -> str:
 
 def _origin(store: tracking.Store, version: Registered, first: date) -> Iterator[Check]:
     """Check that the training data is known and older than the flights, and gives this model."""
-    run = store.client.get_run(version.run_id)
+    try:
+        run = store.client.get_run(version.run_id)
+    except MlflowException as error:
+        if error.error_code not in versions.NOT_THERE:
+            raise tracking.explain(error) from error
+        yield Check("known data", False, "The run that made it is gone, and its record with it.")
+        return
     named = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
     found = re.fullmatch(r"flights (\S+) to (\S+)", named[0].name) if len(named) == 1 else None
     if found is None:
         seen = f"Its run names {len(named)} data sets; one of flights was expected."
         yield Check("known data", False, seen)
         return
-    begun, ended = (date.fromisoformat(day) for day in found.groups())
+    try:
+        begun, ended = (date.fromisoformat(day) for day in found.groups())
+        rows = load_flights(store.workspace, begun, ended)
+    except ValueError:
+        yield Check("known data", False, f"Its run names {named[0].name}: no such days are known.")
+        return
     seen = f"Trained on {named[0].name}; judged from {first} on."
     yield Check("trained on earlier days", ended < first, seen)
-    rows = load_flights(store.workspace, begun, ended)
     seed = run.data.params.get("seed", "")
     drawn = bootstrap(rows, int(seed)) if seed.isdigit() else rows
     used = next((some for some in (drawn, rows) if fingerprint(some) == named[0].digest), None)
@@ -202,14 +216,17 @@ def _rebuilt(version: Registered, rows: pd.DataFrame, params: Mapping[str, str])
     missing = [field.name for field in fields(TrainingConfig) if field.name not in params]
     if missing:
         return Check("rebuilt", False, f"Its run does not record {', '.join(missing)}.")
-    config = TrainingConfig(
-        **{field.name: literal_eval(params[field.name]) for field in fields(TrainingConfig)}
-    )
+    settings = {field.name: params[field.name] for field in fields(TrainingConfig)}
+    try:
+        config = TrainingConfig(**{name: literal_eval(text) for name, text in settings.items()})
+    except (ValueError, SyntaxError):
+        return Check("rebuilt", False, f"Its run records settings that are none: {settings}.")
     try:
         filed = load_model(version.path)
-    except ModelError as error:
+        again = train(rows, config)
+    except (ModelError, DataError, ParameterError) as error:
         return Check("rebuilt", False, error.happened)
-    same = train(rows, config).digest == model_digest(filed.estimator)
+    same = again.digest == model_digest(filed.estimator)
     seen = "Trained again from its record, it is "
     return Check("rebuilt", same, f"{seen}{'the same model' if same else 'another model'}.")
 
@@ -224,7 +241,10 @@ def _served(
     except ServiceError as error:
         yield Check("can be served", False, error.happened)
         return
-    faults = list(_broken(service.url, flights))
+    try:
+        faults = list(_broken(service.url, flights))
+    except httpx.HTTPError as error:
+        faults = [f"the service stops answering ({type(error).__name__})"]
     seen = f"{'; '.join(faults)}." if faults else "Formats, oddities and refusals as agreed."
     yield Check("contract", not faults, seen)
     if faults or rival is None:
@@ -254,17 +274,20 @@ def _broken(url: str, flights: pd.DataFrame) -> Iterator[str]:
     split = orjson.loads(request_body(flights.iloc[:5]))["dataframe_split"]
     records = [dict(zip(split["columns"], row, strict=True)) for row in split["data"]]
     odd = [{**records[0], "temp": None, "visib": None, "dest": "???", "carrier": "??"}]
-    with httpx.Client(base_url=url, headers=JSON, trust_env=False) as client:
+    with httpx.Client(
+        base_url=url, headers=JSON, timeout=REQUEST_SECONDS, trust_env=False
+    ) as client:
 
         def ask(body: object) -> httpx.Response:
             return client.post("/invocations", content=orjson.dumps(body))
 
         answers = [ask({"dataframe_split": split}), ask({"instances": records})]
-        if any(answer.status_code != 200 for answer in answers):
-            yield f"legal flights are answered with {answers[0].status_code}"
+        refused = [answer.status_code for answer in answers if answer.status_code != 200]
+        if refused:
+            yield f"legal flights are answered with {refused[0]}"
         elif answers[0].content != answers[1].content:
             yield "two formats give two answers"
-        elif not all(0 <= value <= 1 for value in answers[0].json()["predictions"]):
+        elif not all(_is_probability(value) for value in answers[0].json()["predictions"]):
             yield "predictions are no probabilities"
         if (status := ask({"instances": odd}).status_code) != 200:
             yield f"missing weather and new names are answered with {status}"
@@ -276,6 +299,10 @@ def _broken(url: str, flights: pd.DataFrame) -> Iterator[str]:
         for body in wrong:
             if not 400 <= (status := ask(body).status_code) < 500:
                 yield f"rubbish is answered with {status}"
+
+
+def _is_probability(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _answers_compared(

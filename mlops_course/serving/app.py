@@ -80,10 +80,16 @@ class Scorer:
         self.models[role] = Loaded(load_model(path), version)
         self.metrics.serves(role, version)
 
-    def keep(self, log: PredictionLog) -> None:
-        """Write the predictions from the next request on into another log."""
+    def begin_log(self, path: Path) -> None:
+        """Write the predictions from the next request on into a log that begins empty.
+
+        Its own log is emptied and not deleted: some systems delete no file that is open.
+        """
         former = self._log
-        self._log = log
+        if former is not None and former.path == path and path.exists():
+            former.clear()
+            return
+        self._log = PredictionLog.anew(path)
         if former is not None:
             former.close()
 

@@ -77,6 +77,7 @@ class PredictionLog:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self._database = _open(path)
         except sqlite3.Error as error:
@@ -98,6 +99,10 @@ class PredictionLog:
                 "Stop the program that has it open, and try again.",
             ) from error
         return cls(path)
+
+    def clear(self) -> None:
+        """Begin this log anew."""
+        self._database.execute("DELETE FROM predictions")
 
     def append(self, scored: Scored) -> None:
         """Write what a model made of a request; it is in the file when this returns."""

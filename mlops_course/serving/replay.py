@@ -1,6 +1,7 @@
 """Real flights as numbered requests, so that answers, labels and prediction log fit together."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -8,7 +9,9 @@ from mlops_course.core.errors import ServiceError
 from mlops_course.core.files import delete_database
 from mlops_course.serving import client
 from mlops_course.serving.contract import request_body
-from mlops_course.training.tracking import Store
+
+if TYPE_CHECKING:
+    from mlops_course.training.tracking import Store
 
 
 def numbered(flights: pd.DataFrame, size: int = 10) -> pd.DataFrame:
@@ -60,7 +63,7 @@ def send(url: str, flights: pd.DataFrame, *, insist: bool = False) -> dict[str, 
     return {name: answer.json()["model_version"] for name, answer in answers.items()}
 
 
-def new_log(store: Store, name: str) -> Path:
+def new_log(store: "Store", name: str) -> Path:
     """Return the path of a prediction log in the workspace that begins empty."""
     path = store.workspace.root / f"{name}.db"
     delete_database(path)

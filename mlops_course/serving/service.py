@@ -1,6 +1,6 @@
 """The scoring service as its owner sees it: start, load a version, score, stop.
 
-`Service` owns one child process that runs `scorer`. The child listens on a loopback port
+`Service` owns one child process that runs `worker`. The child listens on a loopback port
 that the system chooses, and ends when its owner closes it or dies, whatever the manner.
 """
 
@@ -30,7 +30,6 @@ from mlops_course.serving.routing import CHAMPION, Split
 
 WORKER = "mlops_course.serving.worker"
 START_SECONDS = 60.0
-REQUEST_SECONDS = 30.0
 STOP_SECONDS = 8.0
 ROWS_PER_REQUEST = 1_000
 
@@ -81,8 +80,9 @@ class Service:
         self._access_log = access_log
         self._lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None
-        self._answers: queue.Queue[dict[str, str] | None] = queue.Queue()
+        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._client: httpx.Client | None = None
+        self._orders = 0
         self.url = ""
         self.versions: dict[str, str] = {}
         self.paths: dict[str, Path] = {}
@@ -131,13 +131,15 @@ class Service:
             try:
                 answer = self._answer(START_SECONDS)
                 if "url" not in answer:
-                    raise _not_started(answer.get("failed", "it said nothing"))
+                    raise _not_started(answer["failed"])
             except BaseException:
                 self.close()
                 raise
             self.url = answer["url"]
             self._port = int(self.url.rpartition(":")[2])
-            self._client = httpx.Client(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=False)
+            self._client = httpx.Client(
+                base_url=self.url, timeout=client.REQUEST_SECONDS, trust_env=False
+            )
 
     def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
         """Serve the MLflow model in the folder ``path`` from the next request on.
@@ -154,10 +156,10 @@ class Service:
         """
         with self._lock:
             self.start()
-            answer = self._order({"load": str(path), "version": version, "role": role})
-            if "done" not in answer:
+            failed = self._order({"load": str(path), "version": version, "role": role})
+            if failed:
                 raise ServiceError(
-                    f"The service could not load version {version}: {answer.get('failed')}.",
+                    f"The service could not load version {version}: {failed}.",
                     f"It needs an MLflow model with a skops file in {path}.",
                     "Register the model again; the version served before stays in place.",
                 )
@@ -183,10 +185,10 @@ class Service:
         """
         with self._lock:
             self.start()
-            answer = self._order({"log": str(path)})
-            if "done" not in answer:
+            failed = self._order({"log": str(path)})
+            if failed:
                 raise ServiceError(
-                    f"The service could not begin a log: {answer.get('failed')}.",
+                    f"The service could not begin a log: {failed}.",
                     "Whatever is scored is written down first.",
                     "See that the workspace is there and can be written, then run again.",
                 )
@@ -269,10 +271,10 @@ class Service:
         with self._lock:
             process = self._process
             self._process = None
-            client = self._client
+            connection = self._client
             self._client = None
-            if client is not None:
-                client.close()
+            if connection is not None:
+                connection.close()
             if process is None:
                 return
             with suppress(OSError):
@@ -305,7 +307,7 @@ class Service:
             )
         except OSError as error:
             raise _not_started(str(error.strerror)) from error
-        answers: queue.Queue[dict[str, str] | None] = queue.Queue()
+        answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=_listen, args=(process, answers), daemon=True).start()
         self._process = process
         self._answers = answers
@@ -325,18 +327,25 @@ class Service:
                 options += [name, str(value)]
         return options
 
-    def _order(self, order: Mapping[str, object]) -> dict[str, str]:
-        """Send a control line and return what the process says to it."""
+    def _order(self, order: Mapping[str, object]) -> str:
+        """Send a control line and return why it could not be carried out; empty if it was.
+
+        An answer to an earlier order, for which an interrupted caller did not wait, is passed over.
+        """
         process = self._process
         assert process is not None and process.stdin is not None
+        self._orders += 1
         try:
-            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.write(json.dumps({"order": self._orders, **order}) + "\n")
             process.stdin.flush()
         except OSError as error:
             raise self._died() from error
-        return self._answer(START_SECONDS)
+        while True:
+            answer = self._answer(START_SECONDS)
+            if answer.get("order") == self._orders:
+                return str(answer["failed"])
 
-    def _answer(self, seconds: float) -> dict[str, str]:
+    def _answer(self, seconds: float) -> dict[str, Any]:
         try:
             answer = self._answers.get(timeout=seconds)
         except queue.Empty:
@@ -379,7 +388,7 @@ def _not_started(why: str) -> ServiceError:
 
 
 def _listen(
-    process: "subprocess.Popen[str]", answers: "queue.Queue[dict[str, str] | None]"
+    process: "subprocess.Popen[str]", answers: "queue.Queue[dict[str, Any] | None]"
 ) -> None:
     assert process.stdout is not None
     with process.stdout as lines:

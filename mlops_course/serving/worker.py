@@ -6,7 +6,8 @@ other side, the one that starts and calls it, is `service`.
 Control lines come in on stdin, one JSON object each, so that nobody but the parent can change
 what is served: ``{"load": path, "version": ..., "role": ...}`` loads a model,
 ``{"split": mode, "share": ...}`` splits the requests, ``{"log": path}`` begins a new prediction
-log, end of file stops. Each is answered by one line, ``{"done": ...}`` or ``{"failed": ...}``.
+log, end of file stops. Each has a number, ``order``, and is answered by one line with that number
+and ``failed``: why, or nothing.
 """
 
 import argparse
@@ -42,17 +43,18 @@ def main() -> None:
     options = _options()
     metrics = Metrics()
     try:
+        access = _access_log(options.access_log)
         listener = _listener(options.port)
         log = PredictionLog(options.predictions) if options.predictions else None
     except OSError as error:
         _say({"failed": f"port {options.port} cannot be used ({error.strerror})"})
         return
     except WorkspaceError as error:
-        _say({"failed": f"{error.happened.rstrip('.')}; move it to another folder"})
+        _say({"failed": f"{error.happened.rstrip('.')}; name another file"})
         return
     scorer = Scorer(metrics, log)
     config = uvicorn.Config(
-        Observed(create_app(scorer), metrics, options.access_log),
+        Observed(create_app(scorer), metrics, access),
         log_level="error",
         access_log=False,
         lifespan="off",
@@ -73,12 +75,21 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--predictions", type=Path)
-    parser.add_argument("--access-log", type=_open_log, metavar="FILE", help="- is stderr")
+    parser.add_argument("--access-log", metavar="FILE", help="- is stderr")
     return parser.parse_args()
 
 
-def _open_log(name: str) -> TextIO:
-    return sys.stderr if name == "-" else open(name, "a", encoding="utf-8")
+def _access_log(name: str | None) -> TextIO | None:
+    if name is None:
+        return None
+    try:
+        return sys.stderr if name == "-" else open(name, "a", encoding="utf-8")
+    except OSError as error:
+        raise WorkspaceError(
+            f"The access log {name} cannot be used ({error.strerror}).",
+            "Each request is written there.",
+            "Name another file.",
+        ) from error
 
 
 def _listener(port: int) -> socket.socket:
@@ -97,13 +108,15 @@ def _listener(port: int) -> socket.socket:
 def _obey(scorer: Scorer, server: Any) -> None:
     """Carry out control lines until stdin ends, then stop the server."""
     for line in sys.stdin:
+        order = json.loads(line)
+        failed = ""
         try:
-            _carry_out(json.loads(line), scorer)
-            _say({"done": line.strip()})
+            _carry_out(order, scorer)
         except CourseError as error:
-            _say({"failed": error.happened.rstrip(".")})
+            failed = error.happened.rstrip(".")
         except Exception as error:
-            _say({"failed": f"{type(error).__name__}: {error}"})
+            failed = f"{type(error).__name__}: {error}"
+        _say({"order": order["order"], "failed": failed})
     server.should_exit = True
     threading.Timer(2 * GRACE_SECONDS, os._exit, args=(0,)).start()
 
@@ -114,10 +127,12 @@ def _carry_out(order: Mapping[str, Any], scorer: Scorer) -> None:
     elif "split" in order:
         scorer.split = Split(order["split"], order["share"])
     elif "log" in order:
-        scorer.keep(PredictionLog.anew(Path(order["log"])))
+        scorer.begin_log(Path(order["log"]))
+    else:
+        raise ValueError(f"there is no such order: {', '.join(order)}")
 
 
-def _say(message: Mapping[str, str]) -> None:
+def _say(message: Mapping[str, object]) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -26,6 +26,7 @@ class Controls:
     reset: widgets.Button
 
     def __init__(self, config: RunConfig) -> None:
+        self._policy = config.retrain if config.retrain != "never" else "auto"
         first = [(SCENARIOS[name].title, name) for name in FIRST_CHOICE]
         known = {SCENARIOS[name].incident.name for name in FIRST_CHOICE}
         others = [(s.title, s.name) for s in SCENARIOS.values() if s.name not in known]
@@ -58,7 +59,7 @@ class Controls:
             layout={"width": "110px"},
         )
         self.retrain = widgets.Checkbox(
-            value=config.retrain == "auto",
+            value=config.retrain != "never",
             description="Retrain automatically",
             indent=False,
             layout={"width": "auto"},
@@ -93,7 +94,7 @@ class Controls:
             weeks=self.weeks.value,
             seed=self.seed.value,
             threshold=round(self.threshold.value, 4),
-            retrain="auto" if self.retrain.value else "never",
+            retrain=self._policy if self.retrain.value else "never",
         )
 
     def choose(self, scenario: str) -> None:

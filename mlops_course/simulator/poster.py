@@ -115,7 +115,7 @@ def _title(state: RunState) -> str:
     run = state.started
     if run is None:
         return "The pipeline simulator: run the notebook, then press Run pipeline"
-    retrain = "retrained automatically" if run.retrain == "auto" else "never retrained"
+    retrain = "retrained automatically" if run.retrain != "never" else "never retrained"
     return f"{wording.run_title(run)}, alert below {run.threshold:.0%}, {retrain}"
 
 

@@ -202,10 +202,11 @@ class PipelineSimulator:
 
     def __repr__(self) -> str:
         config = self.config
+        retrain = {"auto": True, "never": False}.get(config.retrain, config.retrain)
         return (
             f"PipelineSimulator(scenario={config.scenario!r}, weeks={config.weeks}, "
             f"seed={config.seed}, threshold={config.threshold:g}, "
-            f"retrain={config.retrain == 'auto'})"
+            f"retrain={retrain!r})"
         )
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:

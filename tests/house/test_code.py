@@ -135,6 +135,16 @@ def test_squeezed_code_when_looked_for_then_is_found_and_nothing_else(source, fo
     assert list(squeezed(ast.parse(source))) == found
 
 
+def test_guide_when_read_then_names_every_room_of_each_floor_in_order():
+    guide = (PACKAGE / "README.md").read_text(encoding="utf-8").split("```")[1]
+    told = re.split(r"^(\w+) ", guide, flags=re.MULTILINE)[1:]
+    rooms = dict(zip(told[::2], told[1::2], strict=True))
+    assert list(rooms) == list(reversed(FLOORS))
+    for floor, words in rooms.items():
+        named = [word for word in re.findall(r"\w+", words) if word in FLOORS[floor]]
+        assert named == list(FLOORS[floor]), floor
+
+
 def test_tests_when_listed_then_mirror_the_floors():
     folders = {path.name for path in (ROOT / "tests").iterdir() if list(path.glob("test_*.py"))}
     assert folders == {*FLOORS, "notebooks", "house"}
