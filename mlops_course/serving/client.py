@@ -48,6 +48,11 @@ def send(url: str, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[htt
         return send_over(client, bodies, ids)
 
 
+def connect(url: str) -> httpx.Client:
+    """Return a connection to a server of this machine; no proxy of the environment is asked."""
+    return httpx.Client(base_url=url, timeout=REQUEST_SECONDS, trust_env=False)
+
+
 def send_over(
     client: httpx.Client, bodies: Iterable[bytes], ids: Iterable[str] = ()
 ) -> list[httpx.Response]:
@@ -118,7 +123,7 @@ def asking(url: str, bodies: Sequence[bytes], clients: int = 2) -> Iterator[list
 @contextmanager
 def _client(url: str) -> Iterator[httpx.Client]:
     """Hold a connection; an error that leaves the block says that nobody answers."""
-    with httpx.Client(base_url=url, timeout=REQUEST_SECONDS, trust_env=False) as client:
+    with connect(url) as client:
         try:
             yield client
         except httpx.HTTPError as error:

@@ -137,9 +137,7 @@ class Service:
                 raise
             self.url = answer["url"]
             self._port = int(self.url.rpartition(":")[2])
-            self._client = httpx.Client(
-                base_url=self.url, timeout=client.REQUEST_SECONDS, trust_env=False
-            )
+            self._client = client.connect(self.url)
 
     def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
         """Serve the MLflow model in the folder ``path`` from the next request on.

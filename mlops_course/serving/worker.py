@@ -50,7 +50,7 @@ def main() -> None:
         _say({"failed": f"port {options.port} cannot be used ({error.strerror})"})
         return
     except WorkspaceError as error:
-        _say({"failed": f"{error.happened.rstrip('.')}; name another file"})
+        _say({"failed": f"{error.happened} {error.remedy}".rstrip(".")})
         return
     scorer = Scorer(metrics, log)
     config = uvicorn.Config(

@@ -87,6 +87,12 @@ def test_labels_when_looked_at_early_then_only_those_of_landed_flights_are_there
     assert "label_at" not in late and early["dep_delay"].equals(week.flights["dep_delay"])
 
 
+@pytest.mark.parametrize("name", ["timezone", "hours", "clock"])
+def test_labels_when_an_input_arrives_broken_then_come_as_they_would_have(calm, name):
+    broken = replace(calm, strikes=(Strike(INCIDENTS[name], MONDAY),)).week(1)
+    assert broken.flights["label_at"].equals(calm.week(1).flights["label_at"])
+
+
 def test_labels_when_the_feed_of_labels_is_slow_then_they_come_that_much_later(calm):
     usual, slow = calm.week(1), replace(calm, label_hours=72.0).week(1)
     waits = (slow.flights["label_at"] - usual.flights["label_at"]).dropna()

@@ -49,4 +49,5 @@ def test_rules_when_nothing_was_answered_then_silence_alerts_and_accuracy_cannot
 
 
 def test_unanswered_rule_when_there_was_nothing_to_answer_then_alerts():
-    assert UnansweredRule().check(replace(SILENT, rows=0), "a week").value == 1.0
+    alert = UnansweredRule().check(replace(SILENT, rows=0), "a week")
+    assert (alert.value, alert.message[:34]) == (1.0, "There was no flight to answer in a")

@@ -1,9 +1,12 @@
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_course.core.errors import DataError, RegistryError
@@ -149,6 +152,27 @@ def test_gate_when_it_claims_other_days_than_it_learned_from_then_blocks(
         "is not of these days"
         in blocked(register(train(changed, TrainingConfig()), changed))["data as claimed"]
     )
+
+
+def test_gate_when_the_record_names_days_that_nobody_knows_then_blocks_for_that(
+    rows, register, champion, blocked
+):
+    other_year = rows.assign(date=rows["date"] - pd.Timedelta(days=365))
+    found = blocked(register(train(rows, TrainingConfig(max_iter=5)), other_year))
+    assert "no such days are known" in found["known data"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("plenty", "settings that are none"), ("-3", "refuses this configuration")]
+)
+def test_gate_when_the_record_holds_impossible_settings_then_blocks_for_that(
+    store, rows, register, champion, blocked, value, said
+):
+    version = register(train(rows, TrainingConfig(max_iter=5)))
+    change = "UPDATE params SET value = ? WHERE key = 'max_iter' AND run_uuid = ?"
+    with closing(sqlite3.connect(store.workspace.database)) as database, database:
+        database.execute(change, [value, version.run_id])
+    assert said in blocked(version)["rebuilt"]
 
 
 def test_gate_when_the_contract_is_broken_then_blocks_and_judges_no_further(

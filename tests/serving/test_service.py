@@ -484,7 +484,7 @@ def test_service_when_its_prediction_log_is_not_ours_then_says_so_and_leaves_it_
     else:
         path.write_bytes(b"rubbish" * 1_000)
     size = path.stat().st_size
-    with pytest.raises(ServiceError, match=r"prediction log .* cannot be used .* move it"):
+    with pytest.raises(ServiceError, match=r"prediction log .* cannot be used .* Move it"):
         Service(predictions=path).start()
     assert path.stat().st_size == size
     with pytest.raises(WorkspaceError, match="Move it to another folder"):
@@ -526,3 +526,34 @@ def test_send_when_some_requests_are_refused_then_the_answers_say_which(live, fl
     answers = live.send([good, b"{}", good], ids=["a", "b", "c"])
     assert [answer.status_code for answer in answers] == [200, 422, 200]
     assert [answer.headers["x-request-id"] for answer in answers] == ["a", "b", "c"]
+
+
+def test_log_when_begun_anew_at_the_same_place_then_is_emptied_and_goes_on(
+    models, flights, tmp_path
+):
+    path = tmp_path / "run.db"
+    with Service(predictions=path) as service:
+        service.load(models[0][1].path, "one")
+        service.score(flights.iloc[:10])
+        service.begin_log(path)
+        service.score(flights.iloc[:20])
+        assert len(read_predictions(path)) == 20
+        path.unlink()
+        service.begin_log(path)
+        service.score(flights.iloc[:5])
+    assert len(read_predictions(path)) == 5
+
+
+def test_order_when_nobody_waited_for_the_answer_to_the_last_then_gets_its_own(models, flights):
+    with Service() as service:
+        service.load(models[0][1].path, "one")
+        service._answers.put({"order": service._orders, "failed": "of no interest"})
+        service.load(models[1][1].path, "two")
+        scores = service.score(flights.iloc[:50])
+    np.testing.assert_array_equal(scores.probability, models[1][0].probability(flights.iloc[:50]))
+
+
+def test_start_when_the_access_log_cannot_be_opened_then_names_the_file(tmp_path):
+    service = Service(access_log=tmp_path / "nowhere" / "access.jsonl")
+    with pytest.raises(ServiceError, match=r"access\.jsonl cannot be used \(No such file"):
+        service.start()
