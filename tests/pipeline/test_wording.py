@@ -137,7 +137,7 @@ def test_next_move_when_flights_were_unanswered_and_checks_passed_then_leaves_th
     bad = silent_week(2, findings=(), errors=1)
     said = wording.next_move(fold([bad]), unanswered_alert(bad), bad)
     assert said == (
-        "1 request failed. Look at what the service refuses, and why: its log says which field."
+        "1 request failed. Look at what the service refuses, and why: its answers name the field."
     )
 
 
