@@ -62,12 +62,10 @@ def fit_reference(flights: pd.DataFrame) -> Reference:
             "Train on a longer period.",
         )
     sample, missing = _summarise(flights)
+    weeks = [flights[week_of == week] for week in whole]
     edge = {}
     for name in FEATURES:
-        typical = [
-            _distance(flights.loc[week_of == week, name], sample[name], missing[name])
-            for week in whole
-        ]
+        typical = [_distance(week[name], sample[name], missing[name]) for week in weeks]
         edge[name] = min(MARGIN * max(typical), MAX_EDGE)
     return Reference(sample, missing, edge)
 

@@ -6,7 +6,7 @@ says what was expected. Needs neither MLflow nor pandas, as the service does not
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -39,11 +39,20 @@ def request_body(rows: "pd.DataFrame") -> bytes:
 
     `read_columns` is the way back.
     """
+    return packed(rows_of(rows))
+
+
+def rows_of(flights: "pd.DataFrame") -> list[tuple[object, ...]]:
+    """Return the features of each flight, in the order of `FEATURES`, as a request sends them."""
     columns = [
-        rows[name].astype(str).tolist() if name in CATEGORICAL else rows[name].tolist()
+        flights[name].astype(str).tolist() if name in CATEGORICAL else flights[name].tolist()
         for name in FEATURES
     ]
-    data = list(zip(*columns, strict=True))
+    return list(zip(*columns, strict=True))
+
+
+def packed(data: Sequence[tuple[object, ...]]) -> bytes:
+    """Return the body of a request with some of what `rows_of` gives."""
     return orjson.dumps({"dataframe_split": {"columns": FEATURES, "data": data}})
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import orjson
 
 from mlops_course.core.errors import WorkspaceError
 from mlops_course.core.files import delete_database, open_to_read
-from mlops_course.data.features import FEATURES
+from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC
 from mlops_course.serving.contract import read_columns
 
 if TYPE_CHECKING:
@@ -157,9 +158,14 @@ def read_predictions(path: Path, request_ids: Iterable[str] | None = None) -> "p
         return pd.DataFrame(columns=[*head[:1], "row", *head[1:], "probability", *FEATURES])
     rows = [one["rows"] for one in kept]
     parts = [read_columns(one["body"]) for one in kept]
-    columns: dict[str, Any] = {name: np.repeat([one[name] for one in kept], rows) for name in head}
-    columns |= {name: np.concatenate([part[name] for part in parts]) for name in FEATURES}
-    columns["at"] = pd.to_datetime(columns["at"], unit="s", utc=True)
+    columns: dict[str, Any] = {}
+    for name in head:
+        columns[name] = np.repeat(np.array([one[name] for one in kept], dtype="object"), rows)
+    for name in NUMERIC:
+        columns[name] = np.concatenate([part[name] for part in parts])
+    for name in CATEGORICAL:
+        columns[name] = list(chain.from_iterable(part[name] for part in parts))
+    columns["at"] = pd.to_datetime(columns["at"].astype("float64"), unit="s", utc=True)
     columns["row"] = np.concatenate([np.arange(count) for count in rows])
     columns["probability"] = np.concatenate([orjson.loads(one["probabilities"]) for one in kept])
     return pd.DataFrame(columns)[[*head[:1], "row", *head[1:], "probability", *FEATURES]]

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import ServiceError
 from mlops_course.core.files import delete_database
 from mlops_course.serving import client
-from mlops_course.serving.contract import request_body
+from mlops_course.serving.contract import packed, rows_of
 
 if TYPE_CHECKING:
     from mlops_course.training.tracking import Store
@@ -20,9 +21,11 @@ def numbered(flights: pd.DataFrame, size: int = 10) -> pd.DataFrame:
     The id begins with the day, as in ``09-02.17``.
     """
     place = flights.groupby("date").cumcount()
-    day = flights["date"].dt.strftime("%m-%d.")
-    number = (place // size).astype(str)
-    return flights.assign(request_id=day + number, row=place % size)
+    day, days = pd.factorize(flights["date"])
+    number, numbers = pd.factorize(place // size)
+    beginnings = np.array([f"{one:%m-%d}." for one in days], dtype="object")
+    ends = np.array([str(one) for one in numbers], dtype="object")
+    return flights.assign(request_id=beginnings[day] + ends[number], row=place % size)
 
 
 def as_requests(flights: pd.DataFrame, size: int) -> tuple[pd.DataFrame, dict[str, bytes]]:
@@ -33,8 +36,12 @@ def as_requests(flights: pd.DataFrame, size: int) -> tuple[pd.DataFrame, dict[st
 
 def bodies_of(flights: pd.DataFrame) -> dict[str, bytes]:
     """Return the body of each request of numbered flights, by its id."""
-    parts = flights.groupby("request_id", sort=False)
-    return {str(name): request_body(rows) for name, rows in parts}
+    rows = rows_of(flights)
+    places = flights.groupby("request_id", sort=False).indices
+    return {
+        str(name): packed([rows[place] for place in places[name]])
+        for name in flights["request_id"].unique()
+    }
 
 
 def send(url: str, flights: pd.DataFrame, *, insist: bool = False) -> dict[str, str]:
