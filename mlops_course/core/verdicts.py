@@ -5,10 +5,6 @@ here knows what is checked.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -42,16 +38,6 @@ class Verdict:
     def failures(self) -> tuple[str, ...]:
         """The sentences of the checks that did not hold."""
         return tuple(check.seen for check in self.checks if not check.passed)
-
-
-def as_table(verdict: Verdict) -> "pd.DataFrame":
-    """Return a verdict as a table: one row a check."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [(check.name, "pass" if check.passed else "FAIL", check.seen) for check in verdict.checks],
-        columns=["check", "result", "seen"],
-    )
 
 
 def as_markdown(verdict: Verdict, title: str) -> str:
