@@ -133,7 +133,7 @@ def resample_clusters(clusters: np.ndarray, generator: np.random.Generator) -> n
     >>> days = np.array([1, 1, 2, 3, 3, 3])
     >>> drawn = resample_clusters(days, np.random.default_rng(1))
     >>> days[drawn]
-    array([2, 3, 3, 3, 3, 3, 3])
+    array([2, 2, 3, 3, 3])
     """
     _, member = np.unique(clusters, return_inverse=True)
     rows_of = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
