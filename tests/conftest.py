@@ -109,6 +109,17 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
+def real_year(shared_workspace):
+    """Labelled flights from April on, with what a model of winter, trained once, says of each."""
+    from mlops_course.data.flights import labelled, load_flights
+    from mlops_course.training.trainer import TrainingConfig, train
+
+    model = train(load_flights(shared_workspace, last="2013-03-17"), TrainingConfig()).model
+    flights = labelled(load_flights(shared_workspace, first="2013-04-01"))
+    return flights.assign(probability=model.probability(flights))
+
+
+@pytest.fixture(scope="session")
 def template_cache(shared_workspace) -> Path:
     """Return a cache folder to copy, so that no test waits for what another has made."""
     return shared_workspace.cache

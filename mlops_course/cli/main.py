@@ -103,7 +103,14 @@ def _add_simulate(command: AddCommand) -> None:
     parser = command("simulate", simulate, "Run the pipeline without a notebook.")
     parser.add_argument("--scenario", default="good", metavar="NAME", help="what to run")
     parser.add_argument("--weeks", type=int, metavar="N", help="weeks of production")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the rows")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the days anew")
+    parser.add_argument(
+        "--as-they-were",
+        dest="seed",
+        action="store_const",
+        const=None,
+        help="take the days as they were, instead of drawing them",
+    )
     parser.add_argument("--retrain", default="auto", metavar="|".join(POLICIES))
     parser.add_argument("--threshold", type=float, default=0.90, metavar="X")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")

@@ -25,6 +25,7 @@ FIRST_DAY = date(2013, 1, 1)
 LAST_DAY = date(2013, 12, 31)
 FIRST_HELD_OUT = date(2013, 3, 18)
 LAST_HELD_OUT = date(2013, 3, 31)
+NEIGHBOURS = (pd.Timedelta(weeks=-1), pd.Timedelta(0), pd.Timedelta(weeks=1))
 AFTERWARDS = ("dep_time", "arr_time", "sched_arr_time", "air_time")
 
 
@@ -92,16 +93,48 @@ def labelled(flights: pd.DataFrame) -> pd.DataFrame:
     return flights[flights["late"].notna()]
 
 
-def bootstrap(flights: pd.DataFrame, seed: int, stream: int = 0) -> pd.DataFrame:
-    """Draw as many flights as there are, with replacement.
+def draw_days(
+    flights: pd.DataFrame,
+    seed: int,
+    first: date | None = None,
+    last: date | None = None,
+) -> pd.DataFrame:
+    """Draw a period anew by whole days: each seed is another one that the season could have given.
 
-    Each seed is another sample that the same season could have given. ``stream`` keeps the
-    draws of one seed independent of each other. Rows come in the order drawn.
+    A day's flights share its weather and its queues, so they stay together. Each day of the period
+    is filled with the flights of the same weekday of its own week, the week before or the week
+    after, whichever of these ``flights`` holds, by lot. Days drawn from anywhere would lose the
+    weekdays and the season, and look like drift. A day's draw depends on seed and date alone.
 
-    Source: Efron, *Bootstrap methods: another look at the jackknife*, 1979, section 2.
+    Parameters
+    ----------
+    flights
+        In order of date, as `load_flights` returns them.
+    first, last
+        The days to fill, by default from the first to the last of ``flights``. Give ``flights``
+        a week more on either side where there is one.
+
+    Returns
+    -------
+    As ``flights``, in order of date; ``date`` is the day that was filled.
+
+    Source: Davison and Hinkley, *Bootstrap methods and their application*, 1997, sections 3.8 and
+    8.2 (blocks of rows that belong together), here within a season.
     """
-    generator = np.random.default_rng((seed, stream))
-    return flights.take(generator.integers(0, len(flights), len(flights)))
+    dates = flights["date"].to_numpy()
+    days = pd.date_range(first or dates[0], last or dates[-1])
+    same_weekday = np.stack([days + week for week in NEIGHBOURS], axis=1)
+    begins = np.searchsorted(dates, same_weekday)
+    ends = np.searchsorted(dates, same_weekday, side="right")
+    drawn = []
+    for day, begin, end in zip(days, begins, ends, strict=True):
+        there = np.flatnonzero(end > begin)
+        lot = np.random.default_rng((seed, day.toordinal()))
+        chosen = there[lot.integers(len(there))] if len(there) else 0
+        drawn.append(np.arange(begin[chosen], end[chosen]))
+    rows = flights.take(np.concatenate(drawn))
+    filled = np.repeat(days.to_numpy(), [len(day) for day in drawn])
+    return rows.assign(date=filled.astype(dates.dtype))
 
 
 def fingerprint(flights: pd.DataFrame) -> str:

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.data.flights import bootstrap
+from mlops_course.data.flights import draw_days
 from mlops_course.data.incidents import Incident
 
 WEEK = timedelta(weeks=1)
 LABEL_HOURS = 24.0
 CRUISE_MILES_PER_HOUR = 480.0
 GROUND_HOURS = 0.7
-_STRIKES = 1  # keeps the draws of who is struck apart from the bootstrap's
+_STRIKES = 1  # keeps the draws of who is struck apart from the draws of days
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,15 @@ class Stream:
     Attributes
     ----------
     flights
-        What `flights.load_flights` returns for the whole period.
+        What `flights.load_flights` returns for the whole period, and with a seed for the week
+        before and the week after it, whose days may be drawn, too.
     first
         The Monday on which production starts.
     strikes
         The incidents on the calendar; where two overlap they apply in this order.
     seed
-        Draws each week's rows anew by bootstrap; None takes the flights as they were.
+        Draws each week anew by whole days (`flights.draw_days`); None takes the weeks as they
+        were.
     label_hours
         How long after landing a label arrives.
     """
@@ -132,12 +134,11 @@ class Stream:
     def week(self, number: int) -> Week:
         """Return one week, counted from 1; the same for the same stream."""
         monday = self.first + (number - 1) * WEEK
-        begin = pd.Timestamp(monday)
-        end = pd.Timestamp(monday + WEEK)
-        dates = self.flights["date"]
-        rows = self.flights[(dates >= begin) & (dates < end)]
-        if self.seed is not None:
-            rows = bootstrap(rows, self.seed, stream=number).sort_index()
+        sunday = monday + WEEK - timedelta(days=1)
+        if self.seed is None:
+            rows = self.flights[self.flights["date"].between(str(monday), str(sunday))]
+        else:
+            rows = draw_days(self.flights, self.seed, monday, sunday)
         label_at = self._label_times(rows)
         generator = np.random.default_rng((self.seed or 0, number, _STRIKES))
         struck = False

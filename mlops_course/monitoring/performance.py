@@ -1,30 +1,42 @@
 """How well a window of production did: the prediction log joined with the labels that arrived."""
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import pandas as pd
 
 from mlops_course.serving.prediction_log import KEY
 from mlops_course.serving.routing import SHADOW
-from mlops_course.stats.intervals import upper_bound
+from mlops_course.stats.clustered import mean_bounds
 from mlops_course.training.evaluation import baseline, right_calls
 from mlops_course.training.model import called_late
+
+MIN_DAYS = 5
+MIN_LABELLED = 1_000
 
 
 @dataclass(frozen=True)
 class Quality:
     """How well a window of predictions did, once the labels are in; shares from 0 to 1.
 
-    A share that nobody can know, since nothing was answered or labelled, is NaN.
+    A share that nobody can know, since nothing was answered or labelled, is NaN. Days are what
+    counts as independent, since flights of a day share its weather.
 
     Attributes
     ----------
     rows, answered, labelled
         Flights that were to be scored, those the service answered, and those of the answered
         ones whose arrival is known.
-    accuracy, upper
-        Share of the labelled called right, and its one-sided upper 95% bound.
+    days
+        Days with a labelled answer.
+    accuracy
+        Share of the labelled called right.
+    upper
+        Its upper 95% bound, one-sided, by day, for one look: where days like these have their
+        level. NaN, *cannot tell*, with fewer than `MIN_DAYS` days or `MIN_LABELLED` flights.
+    standard_error
+        Of the accuracy, by day; NaN with the bound.
     baseline_accuracy
         The same of the rule ``dep_delay > 15``.
     predicted_late, observed_late
@@ -36,8 +48,10 @@ class Quality:
     rows: int
     answered: int
     labelled: int
+    days: int
     accuracy: float
     upper: float
+    standard_error: float
     baseline_accuracy: float
     predicted_late: float
     observed_late: float
@@ -49,25 +63,25 @@ class Quality:
         return self.rows - self.answered
 
 
-def join(log: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
-    """Join the prediction log with the labels of the flights that were to be scored.
+def join(log: pd.DataFrame, flights: pd.DataFrame) -> pd.DataFrame:
+    """Join the prediction log with the flights that were to be scored, and their labels.
 
     Parameters
     ----------
     log
         What `prediction_log.read_predictions` returns; what only a shadow saw does not count,
         and a request that was sent again counts as it went the first time.
-    labels
-        1 or 0 for each flight that was to be scored, NaN where the label has not arrived or
-        never will, with ``request_id`` and ``row`` as index.
+    flights
+        One row for each flight that was to be scored, as `replay.as_requests` numbers them:
+        ``date``, and ``late``, 1 or 0, NaN where the label has not arrived or never will.
 
     Returns
     -------
-    One row a flight that was to be scored, with the log's columns and ``late``; the log's are NaN
-    where the flight was not answered.
+    One row a flight that was to be scored, with the log's columns, ``date`` and ``late``; the log's
+    are NaN where the flight was not answered.
     """
     answers = log[log["role"] != SHADOW].drop_duplicates(KEY).set_index(KEY)
-    return labels.rename("late").to_frame().join(answers)
+    return flights.set_index(KEY)[["date", "late"]].join(answers)
 
 
 def measure(window: pd.DataFrame) -> Quality:
@@ -78,12 +92,16 @@ def measure(window: pd.DataFrame) -> Quality:
     right = right_calls(probability, late)
     judged = ~np.isnan(right)
     rule = baseline(window) == (late == 1)
+    by_day = mean_bounds(right[judged], window["date"].to_numpy()[judged])
+    enough = by_day.clusters >= MIN_DAYS and by_day.rows >= MIN_LABELLED
     return Quality(
         rows=len(window),
         answered=int(answered.sum()),
-        labelled=int(judged.sum()),
-        accuracy=_share(right[judged]),
-        upper=upper_bound(int(right[judged].sum()), int(judged.sum())),
+        labelled=by_day.rows,
+        days=by_day.clusters,
+        accuracy=by_day.mean,
+        upper=by_day.high if enough else nan,
+        standard_error=by_day.error if enough else nan,
         baseline_accuracy=_share(rule[judged]),
         predicted_late=_share(called_late(probability[answered])),
         observed_late=_share(late[~np.isnan(late)]),
@@ -93,4 +111,4 @@ def measure(window: pd.DataFrame) -> Quality:
 
 def _share(values: np.ndarray) -> float:
     """Return the mean; NaN, without a warning, of nothing."""
-    return float(values.mean()) if len(values) else float("nan")
+    return float(values.mean()) if len(values) else nan

@@ -27,7 +27,11 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class AccuracyRule:
-    """Alert when a window's accuracy lies below ``threshold`` beyond chance."""
+    """Alert when a window's accuracy lies below ``threshold`` beyond the luck of its days.
+
+    At a level of just the threshold it fires in 1 of 20 weeks, and more seldom above. Where the
+    window cannot tell, with few days or labels, it keeps quiet.
+    """
 
     threshold: float
 
@@ -46,8 +50,8 @@ class AccuracyRule:
         if not quality.upper < self.threshold:
             return None
         message = (
-            f"Accuracy {quality.accuracy:.3f} in {window}: at most {quality.upper:.3f} with "
-            f"{CONFIDENCE:.0%} confidence, below {self.threshold:.2f}."
+            f"Accuracy {quality.accuracy:.3f} in {window}: by its {quality.days} days at most "
+            f"{quality.upper:.3f} with {CONFIDENCE:.0%} confidence, below {self.threshold:.2f}."
         )
         return Alert(ACCURACY_RULE, quality.accuracy, self.threshold, message)
 

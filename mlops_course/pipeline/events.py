@@ -15,7 +15,7 @@ class RunStarted:
 
     scenario: str
     title: str
-    seed: int
+    seed: int | None
     threshold: float
     weeks: int
     retrain: str
@@ -66,8 +66,11 @@ class WeekScored:
     rows, answered, labelled
         Flights to score, those the service answered, and those of the answered ones whose arrival
         is known.
-    accuracy, upper
-        Share of labelled flights called right, and its one-sided upper 95% bound.
+    days
+        Days of the week with a labelled answer.
+    accuracy, upper, standard_error
+        Share of labelled flights called right, its upper 95% bound (one-sided, by day) and its
+        standard error by day; the latter two NaN where days or labels are too few to tell.
     baseline_accuracy
         The same for the rule ``dep_delay > 15``.
     predicted_late, observed_late
@@ -96,8 +99,10 @@ class WeekScored:
     rows: int
     answered: int
     labelled: int
+    days: int
     accuracy: float
     upper: float
+    standard_error: float
     model_version: str
     baseline_accuracy: float
     predicted_late: float

@@ -18,7 +18,7 @@ from mlops_course.monitoring.alerts import Alert
 from mlops_course.monitoring.performance import Quality, join, measure
 from mlops_course.monitoring.rules import Rule, check_all
 from mlops_course.pipeline.events import WeekScored
-from mlops_course.serving.prediction_log import KEY, read_predictions
+from mlops_course.serving.prediction_log import read_predictions
 from mlops_course.serving.replay import as_requests
 from mlops_course.serving.service import Service, milliseconds
 from mlops_course.training.evaluation import right_calls
@@ -93,7 +93,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     seen = week.seen_at(looked_at(week))
     flights, bodies = as_requests(seen, REQUEST_ROWS)
     answers = production.service.send(bodies.values(), ids=bodies)
-    joined = join(read_predictions(production.log, bodies), flights.set_index(KEY)["late"])
+    joined = join(read_predictions(production.log, bodies), flights)
     answered = joined[joined["probability"].notna()]
     quality = measure(joined)
     alerts = check_all(production.rules, quality, f"the week of {week.monday}")

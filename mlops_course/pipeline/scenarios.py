@@ -88,7 +88,8 @@ class RunConfig:
     weeks
         Weeks of production; None takes the scenario's own number.
     seed
-        Draws the training rows and every week's rows.
+        Draws the days of training, of the exam and of every week anew; None takes the days as they
+        were.
     threshold
         Accuracy below which the alert fires, from 0.5 to 0.999.
     retrain
@@ -102,7 +103,7 @@ class RunConfig:
 
     scenario: str = "good"
     weeks: int | None = None
-    seed: int = 0
+    seed: int | None = 0
     threshold: float = 0.90
     retrain: str = "auto"
 
@@ -120,11 +121,11 @@ class RunConfig:
                 f"Scenario {self.scenario!r} has 1 to {most} weeks.",
                 "Choose a whole number in that range.",
             )
-        if not _is_whole(self.seed, 0, 2**32 - 1):
+        if self.seed is not None and not _is_whole(self.seed, 0, 2**32 - 1):
             raise ParameterError(
                 f"The seed is {self.seed!r}.",
-                "It is a whole number from 0 to 4294967295.",
-                "Choose one in that range.",
+                "It is a whole number from 0 to 4294967295, or None for the days as they were.",
+                "Choose one of these.",
             )
         if self.retrain not in POLICIES:
             raise ParameterError(

@@ -19,13 +19,13 @@ from mlops_course.data.flights import (
     FIRST_DAY,
     FIRST_HELD_OUT,
     LAST_HELD_OUT,
-    bootstrap,
+    draw_days,
     fingerprint,
     labelled,
     load_flights,
 )
 from mlops_course.data.quality import validate_flights
-from mlops_course.data.stream import Stream
+from mlops_course.data.stream import WEEK, Stream
 from mlops_course.monitoring import drift
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.registry import promotions, versions
@@ -35,6 +35,7 @@ from mlops_course.training import tracking
 from mlops_course.training.evaluation import evaluate
 from mlops_course.training.trainer import TrainingConfig, TrainingResult, train
 
+DAY = timedelta(days=1)
 SMOKE_ROWS = 200
 SMOKE_TOLERANCE = 1e-9
 
@@ -71,18 +72,25 @@ class Candidate:
 
 
 def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
-    """Fetch the flights of winter, and the weeks of production that the scenario has."""
+    """Fetch the flights of winter, and the weeks of production that the scenario has.
+
+    With a seed all three are drawn anew by whole days, each from its own period.
+    """
     scenario = SCENARIOS[config.scenario]
     flights = load_flights(store.workspace, FIRST_DAY, LAST_HELD_OUT)
     past = flights["date"] < pd.Timestamp(FIRST_HELD_OUT)
-    last = scenario.first + timedelta(days=7 * config.planned_weeks - 1)
-    production = load_flights(store.workspace, scenario.first, last)
-    rows = bootstrap(flights[past], config.seed)
-    held_out = labelled(flights[~past])
+    rows = flights[past]
+    held_out = flights[~past]
+    if config.seed is not None:
+        rows = draw_days(rows, config.seed)
+        held_out = draw_days(held_out, config.seed)
+    held_out = labelled(held_out)
+    after = scenario.first + config.planned_weeks * WEEK
+    production = load_flights(store.workspace, scenario.first - WEEK, after + 6 * DAY)
     figures: Figures = {
         "training flights": len(rows),
         "held-out flights": len(held_out),
-        "production flights": len(production),
+        "production weeks": config.planned_weeks,
         "late in training": f"{rows['late'].mean():.1%}",
         "dataset version": fingerprint(rows),
     }
@@ -113,11 +121,11 @@ def fit(
     held_out: pd.DataFrame | None,
     *,
     name: str,
-    seed: int,
+    seed: int | None,
     parent: str,
 ) -> Done[Candidate]:
     """Train on the rows and log it as an MLflow run below ``parent``."""
-    result = train(rows, TrainingConfig(random_state=seed))
+    result = train(rows, TrainingConfig(random_state=seed or 0))
     metrics = {}
     if held_out is not None:
         metrics = evaluate(held_out["late"].to_numpy(), result.model.probability(held_out))

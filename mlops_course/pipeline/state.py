@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from itertools import takewhile
-from math import erfc, isnan, sqrt
+from math import isnan
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 USUAL_WEEKS = 3
+SMALLEST_ERROR = 1e-9
 LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted
 
 
@@ -175,6 +176,11 @@ def has_accuracy(week: WeekScored) -> bool:
     return not isnan(week.accuracy)
 
 
+def can_tell(week: WeekScored) -> bool:
+    """Return whether a week has days and labels enough to say what its accuracy is at most."""
+    return not isnan(week.upper)
+
+
 def usual_drift(state: RunState) -> dict[str, float]:
     """Return each feature's median drift score in the first three weeks without an alert.
 
@@ -199,13 +205,15 @@ def jumped(state: RunState, week: WeekScored) -> tuple[str, ...]:
 def chance(week: WeekScored, threshold: float) -> float:
     """Return how likely a week this low is if the true accuracy equals ``threshold``.
 
-    One-sided normal approximation to the binomial; flights count as independent. A week of which
-    nothing is known is no evidence: 1.
+    One-sided, by day: Student's t with days minus one degrees of freedom. A week that cannot tell
+    is no evidence: 1.
     """
-    if not has_accuracy(week):
+    if not can_tell(week):
         return 1.0
-    spread = sqrt(threshold * (1 - threshold) / max(week.labelled, 1))
-    return erfc((threshold - week.accuracy) / spread / sqrt(2)) / 2
+    from scipy.special import stdtr
+
+    distance = (week.accuracy - threshold) / max(week.standard_error, SMALLEST_ERROR)
+    return float(stdtr(week.days - 1, distance))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from mlops_course.pipeline.state import (
     RunState,
     alerted_weeks,
     alerts_of,
+    can_tell,
     chance,
     cycle_of,
     has_accuracy,
@@ -107,6 +108,15 @@ def percent(share: float | None, unknown: str = UNKNOWN) -> str:
     return unknown if share is None or isnan(share) else f"{share:.1%}"
 
 
+def drawn(seed: int | None) -> str:
+    """Return where the days of a run come from.
+
+    >>> drawn(0), drawn(None)
+    ('seed 0', 'days as they were')
+    """
+    return "days as they were" if seed is None else f"seed {seed}"
+
+
 def model_name(state: RunState, version: str, ordinal: bool = False) -> str:
     """Return how a model is called: ``v7``, or ``model 2`` by its order in this run.
 
@@ -124,8 +134,12 @@ def unanswered(week: WeekScored) -> str:
 
 
 def why_unknown(week: WeekScored) -> str:
-    """Return why a week's accuracy is unknown."""
-    return "no label has arrived" if week.answered else "no flight was answered"
+    """Return why a week's accuracy is unknown, or what it cannot tell."""
+    if not week.answered:
+        return "no flight was answered"
+    if not week.labelled:
+        return "no label has arrived"
+    return f"{counted(week.labelled, 'label')} of {counted(week.days, 'day')} cannot tell"
 
 
 # ---- events
@@ -157,6 +171,8 @@ def terminal_line(event: Event) -> str:
 def _week_line(week: WeekScored) -> str:
     accuracy = f"{week.accuracy:.3f}" if has_accuracy(week) else UNKNOWN
     parts = [f"week {week.week}", f"accuracy {accuracy}", f"version {week.model_version}"]
+    if has_accuracy(week) and not can_tell(week):
+        parts.append(why_unknown(week))
     if week.unanswered:
         parts.append(unanswered(week))
     if week.drifted:
@@ -232,11 +248,11 @@ def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
     if week is None or alert.rule != ACCURACY_RULE:
         return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
     odds = chance(week, alert.threshold)
-    seldom = "less than one week in a million" if odds < 1e-6 else f"one week in {1 / odds:,.0f}"
+    seldom = "less than one week in 1,000" if odds < 1e-3 else f"one week in {1 / odds:,.0f}"
     return (
-        f"Even the upper 95% bound, {week.upper:.1%}, is below {alert.threshold:.0%}. If the true "
-        f"accuracy were {alert.threshold:.0%}, {seldom} would look this bad "
-        f"({week.labelled:,} flights, counted as independent)."
+        f"Even the upper 95% bound by days, {week.upper:.1%}, is below {alert.threshold:.0%}. If "
+        f"the true accuracy were {alert.threshold:.0%}, {seldom} would look this bad "
+        f"({week.labelled:,} flights; what counts as independent are its {week.days} days)."
     )
 
 
@@ -281,7 +297,7 @@ def _named_fault(week: WeekScored) -> str:
 
 def run_title(run: RunStarted) -> str:
     """Return a run's name: ``Data drift: 8 weeks, seed 0``."""
-    return f"{run.title}: {counted(run.weeks, 'week')}, seed {run.seed}"
+    return f"{run.title}: {counted(run.weeks, 'week')}, {drawn(run.seed)}"
 
 
 def status(state: RunState) -> str:

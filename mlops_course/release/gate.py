@@ -26,7 +26,7 @@ from mlops_course.core.verdicts import Check, Verdict, as_markdown
 from mlops_course.data.flights import (
     FIRST_HELD_OUT,
     LAST_HELD_OUT,
-    bootstrap,
+    draw_days,
     fingerprint,
     labelled,
     load_flights,
@@ -201,7 +201,7 @@ def _origin(store: tracking.Store, version: Registered, first: date) -> Iterator
     seen = f"Trained on {named[0].name}; judged from {first} on."
     yield Check("trained on earlier days", ended < first, seen)
     seed = run.data.params.get("seed", "")
-    drawn = bootstrap(rows, int(seed)) if seed.isdigit() else rows
+    drawn = draw_days(rows, int(seed)) if seed.isdigit() else rows
     used = next((some for some in (drawn, rows) if fingerprint(some) == named[0].digest), None)
     seen = f"Dataset version {named[0].digest} is {'not ' if used is None else ''}of these days."
     yield Check("data as claimed", used is not None, seen)

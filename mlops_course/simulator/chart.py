@@ -13,7 +13,7 @@ from math import ceil, floor, isnan
 from markupsafe import Markup
 
 from mlops_course.pipeline.events import WeekScored
-from mlops_course.pipeline.state import RunState, has_accuracy, threshold_of
+from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, threshold_of
 from mlops_course.pipeline.wording import day, model_name, unanswered, week_numbers, why_unknown
 from mlops_course.simulator.markup import DOT, TRIANGLE, at, element, join, text
 
@@ -58,7 +58,7 @@ class LegendEntry:
 LEGEND = (
     LegendEntry(
         element("g", element("path", d=DOT), class_="mls-dot", transform="translate(10 6)"),
-        "accuracy, upper 95% bound",
+        "accuracy, upper 95% bound by days",
     ),
     LegendEntry(
         element(
@@ -83,7 +83,7 @@ def scale_of(state: RunState) -> Scale:
     threshold = threshold_of(state)
     known = [week for week in state.weeks if has_accuracy(week)]
     low = min([threshold - 0.03, 0.85, *(week.accuracy - 0.04 for week in known)])
-    high = max([threshold + 0.03, 0.95, *(week.upper + 0.015 for week in known)])
+    high = max([threshold + 0.03, 0.95, *(_top(week) + 0.015 for week in known)])
     slots = max(state.started.weeks if state.started else 8, len(state.weeks))
     return Scale(slots, max(floor(low * 20) / 20, 0.0), min(ceil(high * 20) / 20, 1.0))
 
@@ -255,7 +255,7 @@ def _week(week: WeekScored, scale: Scale, model: str) -> Iterator[Markup]:
     y = float(SILENT_Y)
     if has_accuracy(week):
         y = scale.y(week.accuracy)
-        upper = scale.y(week.upper)
+        upper = scale.y(_top(week))
         yield _rule("mls-whisker", x, y, x, upper)
         yield at(_percent(x), upper, element("path", class_="mls-whisker", d="M-4 0H4"))
     mark = element(
@@ -267,11 +267,16 @@ def _week(week: WeekScored, scale: Scale, model: str) -> Iterator[Markup]:
     yield at(_percent(x), y, mark)
 
 
+def _top(week: WeekScored) -> float:
+    """Return where a week's whisker ends: at its bound, or at the accuracy where it has none."""
+    return week.upper if can_tell(week) else week.accuracy
+
+
 def _tooltip(week: WeekScored, model: str) -> str:
     if has_accuracy(week):
         told = [
             f"accuracy {week.accuracy:.1%}",
-            f"upper 95% bound {week.upper:.1%}",
+            f"upper 95% bound by days {week.upper:.1%}" if can_tell(week) else why_unknown(week),
             f"rule {week.baseline_accuracy:.1%}",
             f"{week.labelled:,} labelled flights",
         ]
@@ -293,7 +298,7 @@ def _values(state: RunState, scale: Scale) -> Iterator[Markup]:
         shown = list({week.number: week for week in (shown[0], worst, shown[-1])}.values())
     for week in shown:
         x = _percent(scale.x(week.number))
-        y = scale.y(week.accuracy) + 19 if week.alert else scale.y(week.upper) - 6
+        y = scale.y(week.accuracy) + 19 if week.alert else scale.y(_top(week)) - 6
         yield text(f"{week.accuracy * 100:.1f}", x, y, "mls-value", "middle")
         if week.alert and week.unanswered:
             yield text(f"of {week.labelled:,}", x, y + 13, "mls-value", "middle")

@@ -17,6 +17,7 @@ from mlops_course.pipeline.state import (
     RunState,
     StageRecord,
     alerts_of,
+    can_tell,
     has_accuracy,
     jumped,
     record_of,
@@ -200,7 +201,8 @@ def _accuracy_tile(state: RunState, week: WeekScored) -> Tile:
     if not has_accuracy(week):
         return Tile("Accuracy", note=wording.why_unknown(week))
     few = f"of {counted(week.labelled, 'flight')}; " if week.unanswered else ""
-    note = f"{few}upper bound {week.upper:.1%}, alert below {threshold_of(state):.0%}"
+    bound = f"upper bound {week.upper:.1%} by days" if can_tell(week) else wording.why_unknown(week)
+    note = f"{few}{bound}, alert below {threshold_of(state):.0%}"
     bad = any(alert.rule == ACCURACY_RULE for alert in alerts_of(state, week.week))
     return Tile("Accuracy", f"{week.accuracy:.1%}", note, bad)
 

@@ -18,6 +18,7 @@ class Controls:
     weeks: widgets.IntSlider
     threshold: widgets.FloatSlider
     seed: widgets.BoundedIntText
+    real_days: widgets.Checkbox
     retrain: widgets.Checkbox
     settings: tuple[widgets.Widget, ...]
     run: widgets.Button
@@ -51,12 +52,18 @@ class Controls:
             layout={"width": "250px"},
         )
         self.seed = widgets.BoundedIntText(
-            value=config.seed,
+            value=config.seed or 0,
             min=0,
             max=2**32 - 1,
             description="Seed",
             style=wide,
             layout={"width": "110px"},
+        )
+        self.real_days = widgets.Checkbox(
+            value=config.seed is None,
+            description="Days as they were",
+            indent=False,
+            layout={"width": "auto"},
         )
         self.retrain = widgets.Checkbox(
             value=config.retrain != "never",
@@ -74,6 +81,7 @@ class Controls:
             self.weeks,
             self.threshold,
             self.seed,
+            self.real_days,
             self.retrain,
         )
         self.first.observe(self._chose_first, "value")
@@ -92,7 +100,7 @@ class Controls:
         return RunConfig(
             scenario=self.scenario,
             weeks=self.weeks.value,
-            seed=self.seed.value,
+            seed=None if self.real_days.value else self.seed.value,
             threshold=round(self.threshold.value, 4),
             retrain=self._policy if self.retrain.value else "never",
         )
@@ -109,8 +117,8 @@ class Controls:
     def box(self, below: widgets.Widget) -> widgets.VBox:
         """Return everything in its place, with the picture below the controls."""
         rows = (
-            [self.first, self.others],
-            [self.weeks, self.threshold, self.seed, self.retrain],
+            [self.first, self.others, self.seed, self.real_days],
+            [self.weeks, self.threshold, self.retrain],
             [self.run, self.pause, self.step, self.reset],
         )
         controls = widgets.VBox([widgets.HBox(row) for row in rows])

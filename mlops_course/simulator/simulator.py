@@ -20,6 +20,7 @@ from mlops_course.core.workspace import Workspace
 from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
+from mlops_course.pipeline.wording import drawn
 from mlops_course.serving.service import Service
 from mlops_course.simulator import alert_log
 from mlops_course.simulator.controls import Controls
@@ -39,7 +40,8 @@ class PipelineSimulator:
     weeks
         Weeks of production; None takes the scenario's own number.
     seed
-        Draws the training rows and every week's rows.
+        Draws the days of training, of the exam and of every week anew; None takes the days as they
+        were.
     threshold
         Accuracy below which the alert fires.
     retrain
@@ -87,7 +89,7 @@ class PipelineSimulator:
         self,
         scenario: str = "good",
         weeks: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         threshold: float = 0.90,
         retrain: bool | str = True,
         workspace: Workspace | str | Path | None = None,
@@ -312,7 +314,7 @@ class PipelineSimulator:
             return ""
         return (
             f"The settings have changed. Below is still the former run "
-            f"({SCENARIOS[shown.scenario].title}, seed {shown.seed}): press Run pipeline."
+            f"({SCENARIOS[shown.scenario].title}, {drawn(shown.seed)}): press Run pipeline."
         )
 
     def _debrief(self) -> str:

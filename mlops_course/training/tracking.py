@@ -228,7 +228,7 @@ def log_training(
     metrics: Mapping[str, float],
     *,
     name: str,
-    seed: int,
+    seed: int | None,
     parent: str,
 ) -> tuple[str, str]:
     """Record one training in a run of its own below ``parent``, model file included.
@@ -240,7 +240,7 @@ def log_training(
     metrics
         Figures of the model on rows that it was not trained on.
     seed
-        The random seed that drew the rows.
+        The random seed that drew the days, or None for the days as they were.
 
     Returns
     -------

@@ -7,7 +7,7 @@ import pytest
 
 from mlops_course.core.errors import ParameterError, WorkspaceError
 from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, encode, vocabulary_of
-from mlops_course.data.flights import bootstrap, fingerprint, labelled, load_flights
+from mlops_course.data.flights import draw_days, fingerprint, labelled, load_flights
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,43 @@ def test_load_when_a_day_is_none_then_says_how_to_give_one(shared_workspace, fir
         load_flights(shared_workspace, first, date(2013, 4, 30))
 
 
-def test_bootstrap_when_seed_or_stream_differs_then_other_rows_come_in_another_order(year):
+def came_from(drawn, flights):
+    """Return by the day that was filled on which date its flights really were."""
+    real = flights.loc[drawn.index, "date"].to_numpy()
+    return pd.Series(real, index=drawn["date"]).groupby(level=0).unique()
+
+
+def test_draw_when_days_are_drawn_then_each_is_a_whole_one_of_the_weeks_around_it(year):
     january = year[year["date"] < "2013-02-01"]
-    same, other = bootstrap(january, 0), bootstrap(january, 1)
-    assert bootstrap(january, 0).index.equals(same.index)
-    assert len(other) == len(january)
-    share = len(np.intersect1d(same.index.unique(), other.index.unique())) / len(january)
-    assert 0.3 < share < 0.5
-    assert not bootstrap(january, 0, stream=1).index.equals(same.index)
+    drawn = draw_days(january, 0)
+    sources = came_from(drawn, january)
+    assert all(len(days) == 1 for days in sources) and len(sources) == 31
+    shifts = pd.Series([days[0] for days in sources], index=sources.index) - sources.index
+    assert set(shifts.dt.days) == {-7, 0, 7}
+    sizes = january.groupby("date").size()
+    assert (drawn.groupby("date").size().to_numpy() == sizes[sources.index + shifts]).all()
+    assert (drawn["day_of_week"] == drawn["date"].dt.day_of_week).all()
+    assert drawn["date"].is_monotonic_increasing
+
+
+def test_draw_when_seed_or_period_differs_then_a_day_depends_on_seed_and_date_alone(year):
+    spring = year[year["date"].between("2013-03-25", "2013-04-21")]
+    monday, sunday = date(2013, 4, 8), date(2013, 4, 14)
+    whole, week = draw_days(spring, 0), draw_days(spring, 0, monday, sunday)
+    inside = whole["date"].between(str(monday), str(sunday))
+    pd.testing.assert_frame_equal(whole[inside], week)
+    pd.testing.assert_frame_equal(week, draw_days(spring, 0, monday, sunday))
+    drawn = [draw_days(spring, seed, monday, sunday).index for seed in range(8)]
+    assert len({tuple(index) for index in drawn}) == 8
+
+
+def test_draw_when_a_day_has_no_flights_then_neighbours_stand_in_or_it_stays_empty(year):
+    week = year[year["date"].between("2013-04-08", "2013-04-14")]
+    hole = week[week["date"] != "2013-04-10"]
+    assert draw_days(hole, 0)["date"].nunique() == 6
+    both = year[year["date"].between("2013-04-08", "2013-04-21")]
+    filled = draw_days(both[both["date"] != "2013-04-10"], 0)
+    assert came_from(filled, both)["2013-04-10"].tolist() == [pd.Timestamp("2013-04-17")]
 
 
 def test_fingerprint_when_a_value_a_name_or_the_order_changes_then_changes(year):

@@ -44,8 +44,15 @@ def test_week_when_drawn_by_seed_then_is_the_same_again_and_another_seed_differs
     first, again = one.week(2).flights, replace(calm, seed=3).week(2).flights
     other = replace(calm, seed=4).week(2).flights
     pd.testing.assert_frame_equal(first, again)
-    assert len(first) == len(other) and not first.index.equals(other.index)
+    assert not first.index.equals(other.index)
     assert first["date"].is_monotonic_increasing
+    assert first["date"].unique().tolist() == calm.week(2).flights["date"].unique().tolist()
+
+
+def test_weeks_when_drawn_by_many_seeds_then_days_are_whole_and_accuracy_would_differ(calm):
+    late = [replace(calm, seed=seed).week(2).flights.groupby("date")["late"] for seed in range(9)]
+    shares = pd.DataFrame([days.mean() for days in late])
+    assert shares.nunique().between(2, 3).all()
 
 
 def test_strike_when_it_begins_and_ends_in_a_week_then_hits_just_those_days(calm):

@@ -6,9 +6,10 @@ import pytest
 
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import load_flights
-from mlops_course.monitoring.performance import join, measure
+from mlops_course.monitoring.performance import MIN_DAYS, join, measure
 from mlops_course.serving.prediction_log import KEY
 from mlops_course.serving.replay import numbered
+from mlops_course.training.evaluation import right_calls
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +23,13 @@ def logged(week, probability, role="champion"):
 
 
 def measured(week, probability):
-    return measure(join(logged(week, probability), week.set_index(KEY)["late"]))
+    return measure(join(logged(week, probability), week))
 
 
 def test_measure_when_every_call_is_right_then_accuracy_is_one(week):
     quality = measured(week, (week["late"] == 1).to_numpy() * 1.0)
     assert quality.accuracy == 1.0 and quality.confidence == 1.0 and quality.unanswered == 0
+    assert (quality.days, quality.upper, quality.standard_error) == (7, 1.0, 0.0)
     assert quality.predicted_late == pytest.approx(quality.observed_late, abs=0.003)
 
 
@@ -47,21 +49,60 @@ def test_measure_when_flights_have_no_answer_then_they_are_unanswered_and_not_on
     calls = (week["late"] == 1).to_numpy() * 1.0
     log = logged(week, calls)
     some = log[log["request_id"] != log["request_id"].iloc[0]]
-    quality = measure(join(some, week.set_index(KEY)["late"]))
+    quality = measure(join(some, week))
     assert quality.unanswered == len(log) - len(some) == 500
     assert quality.accuracy == 1.0 and quality.labelled < quality.answered == len(some)
 
 
 def test_measure_when_nothing_was_answered_then_no_share_is_known_and_nothing_is_warned(week):
     none = logged(week, 0.5).iloc[:0]
-    quality = measure(join(none, week.set_index(KEY)["late"]))
+    quality = measure(join(none, week))
     assert quality.unanswered == quality.rows == len(week) and quality.labelled == 0
     assert np.isnan([quality.accuracy, quality.predicted_late, quality.confidence]).all()
-    assert quality.upper == 1.0 and quality.observed_late == week["late"].mean()
+    assert np.isnan(quality.upper) and quality.days == 0
+    assert quality.observed_late == week["late"].mean()
+
+
+def test_measure_when_days_or_labels_are_few_then_has_no_bound(week):
+    days = week["date"].unique()
+    for known, days_known in ((week["date"] <= days[3], 4), (week.index < week.index[150], 1)):
+        quality = measured(week.assign(late=week["late"].where(known)), np.full(len(week), 0.2))
+        assert quality.days == days_known and 0 < quality.accuracy < 1
+        assert np.isnan([quality.upper, quality.standard_error]).all()
+    enough = week.assign(late=week["late"].where(week["date"] <= days[MIN_DAYS - 1]))
+    assert measured(enough, np.full(len(week), 0.2)).upper < 1
+
+
+def weeks_and_levels(real_year):
+    """Yield each seven days in a row of the real year, and the level of the five weeks around."""
+    right = real_year.assign(
+        right=right_calls(real_year["probability"].to_numpy(), real_year["late"].to_numpy())
+    )
+    by_day = right.groupby("date")["right"].agg(["sum", "count"])
+    days = [group for _, group in right.groupby("date")]
+    for first in range(len(days) - 6):
+        around = by_day.iloc[max(first - 14, 0) : first + 21].sum()
+        yield pd.concat(days[first : first + 7]), around["sum"] / around["count"]
+
+
+def test_bound_when_real_weeks_follow_each_other_then_keeps_its_promise_and_by_rows_it_breaks(
+    real_year,
+):
+    covered, by_row, alarms = [], [], []
+    for week, level in weeks_and_levels(real_year):
+        quality = measure(week)
+        covered.append(quality.upper >= level)
+        alarms.append(quality.upper < level - 0.005)
+        independent = np.sqrt(quality.accuracy * (1 - quality.accuracy) / quality.labelled)
+        by_row.append(quality.accuracy + 1.645 * independent >= level)
+    assert len(covered) == 269
+    assert 0.93 <= np.mean(covered) <= 0.97
+    assert np.mean(alarms) <= 0.05
+    assert np.mean(by_row) < 0.75
 
 
 def test_join_when_a_shadow_looked_on_or_a_request_came_twice_then_each_flight_counts_once(week):
     first, again = logged(week, 0.9), logged(week, 0.1)
     log = pd.concat([logged(week, 0.3, role="shadow"), first, again])
-    joined = join(log, week.set_index(KEY)["late"])
+    joined = join(log, week)
     assert len(joined) == len(week) and (joined["probability"] == 0.9).all()

@@ -11,20 +11,27 @@ from mlops_course.monitoring.rules import (
     UnansweredRule,
     check_all,
 )
-from mlops_course.stats.intervals import upper_bound
 
 NAN = float("nan")
-CALM = Quality(6_000, 6_000, 5_900, 0.93, 0.935, 0.9, 0.2, 0.2, 0.92)
-SILENT = Quality(6_000, 0, 0, NAN, upper_bound(0, 0), NAN, NAN, 0.2, NAN)
+CALM = Quality(6_000, 6_000, 5_900, 7, 0.93, 0.94, 0.005, 0.9, 0.2, 0.2, 0.92)
+SILENT = Quality(6_000, 0, 0, 0, NAN, NAN, NAN, NAN, NAN, 0.2, NAN)
 
 
 def test_accuracy_rule_when_accuracy_is_just_below_then_waits_for_more_evidence():
-    low = replace(CALM, accuracy=0.897, upper=upper_bound(5_292, 5_900))
+    low = replace(CALM, accuracy=0.897, upper=0.917)
     assert low.accuracy < 0.90 < low.upper
     assert AccuracyRule(0.90).check(low, "a week") is None
     alert = AccuracyRule(0.95).check(low, "the week of 2013-09-02")
     assert (alert.rule, alert.value, alert.threshold) == (ACCURACY_RULE, 0.897, 0.95)
-    assert alert.message.startswith("Accuracy 0.897 in the week of 2013-09-02: at most 0.903")
+    assert alert.message == (
+        "Accuracy 0.897 in the week of 2013-09-02: by its 7 days at most 0.917 with 95% "
+        "confidence, below 0.95."
+    )
+
+
+def test_accuracy_rule_when_days_or_labels_are_too_few_then_cannot_tell():
+    low = replace(CALM, labelled=800, days=2, accuracy=0.5, upper=NAN)
+    assert AccuracyRule(0.90).check(low, "a week") is None
 
 
 @pytest.mark.parametrize("threshold", [90, 0.4, 1.0, "0.9", None])

@@ -12,10 +12,12 @@ from handmade import (
     silent_run,
     silent_week,
     started,
+    two_day_week,
     unanswered_alert,
     unlabelled_week,
     week,
 )
+from scipy.stats import t as student
 
 from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import Rejected, StageFailed, StageFinished, StageStarted
@@ -24,6 +26,7 @@ from mlops_course.pipeline.state import (
     advance,
     alerted_weeks,
     alerts_of,
+    can_tell,
     chance,
     fold,
     has_accuracy,
@@ -74,14 +77,17 @@ def test_alerts_when_a_week_has_two_then_both_are_found_and_each_rule_has_its_we
     assert [found.number for found in alerted_weeks(state, ACCURACY_RULE)] == [5]
 
 
-def test_chance_when_flights_are_the_same_share_but_fewer_then_is_larger():
-    few = week(1, 0.88, labelled=100)
-    many = week(1, 0.88)
-    assert 0.2 < chance(few, 0.90) < 0.3 and chance(many, 0.90) < 1e-6
+def test_chance_when_days_differ_more_or_are_fewer_then_is_larger():
+    seen = week(1, 0.88, standard_error=0.01)
+    assert chance(seen, 0.90) == pytest.approx(student.cdf(-2, 6))
+    assert chance(replace(seen, standard_error=0.02), 0.90) == pytest.approx(student.cdf(-1, 6))
+    assert chance(replace(seen, days=5), 0.90) == pytest.approx(student.cdf(-2, 4))
+    assert chance(replace(seen, standard_error=0.0), 0.90) == pytest.approx(0)
 
 
-def test_chance_when_no_flight_was_answered_then_proves_nothing():
-    assert chance(silent_week(1), 0.90) == 1.0
+@pytest.mark.parametrize("blind", [silent_week(1), unlabelled_week(1), two_day_week(1, 0.6)])
+def test_chance_when_a_week_cannot_tell_then_proves_nothing(blind):
+    assert not can_tell(blind) and chance(blind, 0.90) == 1.0
 
 
 # ---- inputs

@@ -13,6 +13,7 @@ from handmade import (
     silent_run,
     silent_week,
     started,
+    two_day_week,
     unanswered_alert,
     unlabelled_week,
     week,
@@ -101,7 +102,16 @@ def test_log_text_when_a_version_replaces_another_then_names_both():
 def test_how_sure_when_accuracy_is_far_below_then_says_how_seldom_chance_does_that():
     bad = week(4, 0.80)
     said = wording.how_sure(alert(bad), bad)
-    assert "80.6%, is below 90%" in said and "less than one week in a million" in said
+    assert "bound by days, 80.6%, is below 90%" in said and "less than one week in 1,000" in said
+    close = week(4, 0.88, upper=0.8994, standard_error=0.01)
+    said = wording.how_sure(alert(close), close)
+    assert "one week in 22 would look this bad" in said
+    assert said.endswith("(6,300 flights; what counts as independent are its 7 days).")
+
+
+def test_week_line_when_days_are_too_few_then_says_that_they_cannot_tell():
+    assert "1,800 labels of 2 days cannot tell" in wording.terminal_line(two_day_week(1, 0.6))
+    assert "cannot tell" not in wording.terminal_line(week(1, 0.6))
 
 
 def test_how_sure_when_flights_were_unanswered_then_they_were_counted():

@@ -14,6 +14,7 @@ from handmade import (
     silent_run,
     silent_week,
     started,
+    two_day_week,
     unanswered_alert,
     unlabelled_week,
     week,
@@ -206,7 +207,7 @@ def test_log_when_alerts_follow_each_other_then_only_the_first_is_unfolded():
     rendered = alert_log.log(fold(drift_run()))
     entries = alerts_in(rendered)
     assert ["<details" in entry for entry in entries] == [False, True, True]
-    assert "less than one week in a million" in entries[0] and "dep_delay moved" in entries[0]
+    assert "less than one week in 1,000" in entries[0] and "dep_delay moved" in entries[0]
     assert "look &lt;here&gt;" in rendered
 
 
@@ -278,7 +279,7 @@ def test_tiles_when_no_flight_was_answered_then_say_why_and_mark_the_service():
 
 def test_tiles_when_some_flights_were_answered_then_say_of_how_many_the_accuracy_is():
     tiles = content.tiles_of(fold(silent_run()))
-    assert tiles[0].note.startswith("of 4,900 flights; upper bound 80.6%")
+    assert tiles[0].note.startswith("of 4,900 flights; upper bound 80.6% by days")
     assert [tile.name for tile in tiles if tile.bad] == ["Accuracy", "Service"]
 
 
@@ -293,6 +294,16 @@ def test_tiles_when_no_label_has_arrived_then_the_service_is_not_to_blame():
     assert accuracy.note == confidence.note == "no label has arrived"
     assert (late.value, late.note) == ("19.0%", "were late: unknown")
     assert confidence.value == "93.0%" and not service.bad
+
+
+def test_week_when_days_are_too_few_then_tile_and_chart_say_that_it_cannot_tell():
+    few = two_day_week(1, 0.6)
+    accuracy, *_ = content.tiles_of(fold([*started(), few]))
+    assert (accuracy.value, accuracy.bad) == ("60.0%", False)
+    assert accuracy.note == "1,800 labels of 2 days cannot tell, alert below 90%"
+    rendered = chart.render(fold([*started(), few]))
+    assert "accuracy 60.0%, 1,800 labels of 2 days cannot tell" in rendered
+    assert "nan" not in rendered
 
 
 def test_inputs_when_no_flight_was_answered_then_says_that_nothing_was_compared():

@@ -36,8 +36,10 @@ def week(number: int, accuracy: float, version: str = "1", **other: object) -> W
         rows=6400,
         answered=6400,
         labelled=6300,
+        days=7,
         accuracy=accuracy,
         upper=accuracy + 0.006,
+        standard_error=0.003,
         model_version=version,
         baseline_accuracy=accuracy - 0.01,
         predicted_late=0.19,
@@ -59,7 +61,9 @@ def silent_week(number: int, **other: object) -> WeekScored:
     nothing: dict[str, object] = {
         "answered": 0,
         "labelled": 0,
-        "upper": 1.0,
+        "days": 0,
+        "upper": NAN,
+        "standard_error": NAN,
         "baseline_accuracy": NAN,
         "predicted_late": NAN,
         "confidence": NAN,
@@ -73,9 +77,14 @@ def silent_week(number: int, **other: object) -> WeekScored:
 
 def unlabelled_week(number: int) -> WeekScored:
     """Return a week that was answered and of which no label has arrived."""
-    return week(
-        number, NAN, labelled=0, upper=1.0, baseline_accuracy=NAN, observed_late=NAN, alert=False
-    )
+    unknown = dict.fromkeys(("upper", "standard_error", "baseline_accuracy", "observed_late"), NAN)
+    return week(number, NAN, labelled=0, days=0, alert=False, **unknown)
+
+
+def two_day_week(number: int, accuracy: float) -> WeekScored:
+    """Return a week whose labels have come for two days only."""
+    few: dict[str, object] = {"labelled": 1_800, "days": 2, "upper": NAN, "standard_error": NAN}
+    return week(number, accuracy, alert=False, **few)
 
 
 def alert(scored: WeekScored) -> AlertRaised:
