@@ -379,7 +379,7 @@ def test_stage_texts_when_read_then_say_everything_about_every_stage():
 def test_code_by_hand_when_run_in_order_then_works(tmp_path):
     texts = content.stage_texts()
     code = "\n".join(texts[stage].code for stage in STAGES if stage != "deploy")
-    script = f"{code}\nprint(passed, version, alert)"
+    script = f"{code}\nprint(low > 0, version, alert)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
