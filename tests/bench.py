@@ -27,7 +27,7 @@ from mlops_course import PipelineSimulator
 from mlops_course.core.workspace import HOME_VARIABLE, Workspace, open_workspace
 from mlops_course.course.servers import free_port, running
 from mlops_course.data.features import FEATURES, encode, vocabulary_of
-from mlops_course.data.flights import FIRST_DAY, FIRST_HELD_OUT, bootstrap, labelled, load_flights
+from mlops_course.data.flights import FIRST_DAY, FIRST_HELD_OUT, draw_days, labelled, load_flights
 from mlops_course.pipeline.events import StageFailed
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.scenarios import RunConfig
@@ -279,7 +279,7 @@ def run_loop(workspace: Workspace, service: Service, scenario: str) -> float:
 def training_rows(workspace: Workspace) -> pd.DataFrame:
     """Return the rows of a run's first training: January to mid-March, as seed 0 draws them."""
     last = FIRST_HELD_OUT - timedelta(days=1)
-    return labelled(bootstrap(load_flights(workspace, FIRST_DAY, last), 0))
+    return labelled(draw_days(load_flights(workspace, FIRST_DAY, last), 0))
 
 
 def encoded(rows: pd.DataFrame) -> np.ndarray:
