@@ -86,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     command("lab", checkout.open_lab, opening, passes_on=True)
     testing = "Check everything; further options go to pytest."
     command("test", checkout.run_tests, testing, passes_on=True)
-    command("bench", checkout.run_benchmarks, "Measure the course's figures on this machine.")
+    measuring = "Measure the course's figures on this machine."
+    bench = command("bench", checkout.run_benchmarks, measuring)
+    counting = "count instead how often each stated bound keeps its promise"
+    bench.add_argument("--statistics", action="store_true", help=counting)
     command("doctor", doctor.report, "Look at versions, memory, disk, ports and store.")
     _add_simulate(command)
     _add_decisions(command)
