@@ -80,8 +80,8 @@ class WeekScored:
     latency_ms, errors
         Median milliseconds a request took, and requests that were refused or failed.
     drift
-        Feature name to drift score, of the flights that were answered; 1 is the edge of what
-        training weeks do to each other. Empty if none was answered.
+        Feature name to drift score, of the flights that were answered; above 1 the week is stranger
+        than every week it is compared with. Empty if none was answered.
     drifted
         Features whose score is above 1, most drifted first.
     findings

@@ -43,6 +43,7 @@ from mlops_course.pipeline.production import (
     MIN_WEEK_ROWS,
     Production,
     ScoredWeek,
+    followed_by,
     looked_at,
     metrics_of,
     score_week,
@@ -231,6 +232,7 @@ class _Run:
             self.stage_started = time.perf_counter()
             former = self.former.result.model if self.former else None
             result = score_week(week, production, former)
+            production = followed_by(production, result)
             scored.append(result.event)
             metrics = metrics_of(result.event)
             tracking.log_metrics(self.store, self.run_id, metrics, week.number)

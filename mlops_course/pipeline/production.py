@@ -1,7 +1,7 @@
 """One week of production: sent to the service, read back from its log, joined with labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from math import isnan
 from pathlib import Path
@@ -38,7 +38,7 @@ class Production:
     service, log
         The scoring service, and the file of its prediction log.
     reference
-        The training data's yardstick for drift.
+        The weeks with which the next one is compared for drift.
     rules
         The alert rules.
     vocabulary
@@ -97,7 +97,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     answered = joined[joined["probability"].notna()]
     quality = measure(joined)
     alerts = check_all(production.rules, quality, f"the week of {week.monday}")
-    moved = drift.drift_scores(production.reference, answered) if len(answered) else {}
+    moved = drift.drift_scores(production.reference, answered)
     version = answered["version"].iloc[-1] if len(answered) else production.service.version
     event = WeekScored(
         week=week.monday.isoformat(),
@@ -114,6 +114,12 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
         former_accuracy=None if former is None else _accuracy(former, flights),
     )
     return ScoredWeek(event, alerts, flights.assign(probability=joined["probability"].to_numpy()))
+
+
+def followed_by(production: Production, result: ScoredWeek) -> Production:
+    """Return what the next week is held against: the weather of this one has become a reference."""
+    answered = result.flights[result.flights["probability"].notna()]
+    return replace(production, reference=production.reference.followed_by(answered))
 
 
 def metrics_of(event: WeekScored) -> dict[str, float]:

@@ -95,7 +95,13 @@ def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
         "dataset version": fingerprint(rows),
     }
     stream = Stream(production, scenario.first, scenario.strikes, config.seed)
-    loaded = Loaded(rows, held_out, stream, drift.fit_reference(rows))
+    day_before = scenario.first - timedelta(days=1)
+    before = load_flights(store.workspace, scenario.first - drift.ROLLING_WEEKS * WEEK, day_before)
+    reference = drift.fit_reference(flights, before)
+    figures["drift, calm weeks alarmed"] = (
+        f"at most {reference.promise:.1%}, {reference.false_alarms_a_year:.0f} a year"
+    )
+    loaded = Loaded(rows, held_out, stream, reference)
     return Done(loaded, f"{len(rows):,} flights", figures)
 
 
