@@ -84,6 +84,8 @@ class WeekScored:
         than every week it is compared with. Empty if none was answered.
     drifted
         Features whose score is above 1, most drifted first.
+    drift_promise
+        The largest chance that a week like the ones it is compared with has such a feature.
     findings
         Sentences of the data checks that this week's feed failed.
     incident
@@ -112,6 +114,7 @@ class WeekScored:
     errors: int
     drift: Mapping[str, float]
     drifted: tuple[str, ...]
+    drift_promise: float
     findings: tuple[str, ...]
     incident: bool
     alert: bool

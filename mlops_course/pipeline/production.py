@@ -108,6 +108,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
         errors=sum(not answer.is_success for answer in answers),
         drift=moved,
         drifted=drift.drifted(moved),
+        drift_promise=production.reference.promise,
         findings=_findings(flights, production.vocabulary),
         incident=week.struck,
         alert=bool(alerts),

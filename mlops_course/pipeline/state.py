@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from itertools import takewhile
 from math import isnan
-from statistics import fmean, median
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mlops_course.monitoring.alerts import ACCURACY_RULE
@@ -31,7 +31,6 @@ from mlops_course.pipeline.events import (
 if TYPE_CHECKING:
     import pandas as pd
 
-USUAL_WEEKS = 3
 SMALLEST_ERROR = 1e-9
 LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted
 
@@ -179,27 +178,6 @@ def has_accuracy(week: WeekScored) -> bool:
 def can_tell(week: WeekScored) -> bool:
     """Return whether a week has days and labels enough to say what its accuracy is at most."""
     return not isnan(week.upper)
-
-
-def usual_drift(state: RunState) -> dict[str, float]:
-    """Return each feature's median drift score in the first three weeks without an alert.
-
-    A week of which no flight was answered has no scores and does not count.
-    """
-    calm = [week for week in state.weeks if week.drift and not week.alert][:USUAL_WEEKS]
-    names = calm[0].drift if calm else {}
-    return {name: median(week.drift[name] for week in calm) for name in names}
-
-
-def jumped(state: RunState, week: WeekScored) -> tuple[str, ...]:
-    """Return the features that drifted beyond what is usual, the largest jump first.
-
-    A feature counts when its score is above 1 and more than twice its `usual_drift`.
-    """
-    usual = usual_drift(state)
-    ratio = {name: score / max(usual.get(name, 0.0), 0.25) for name, score in week.drift.items()}
-    found = [name for name, score in week.drift.items() if score > 1 and ratio[name] > 2]
-    return tuple(sorted(found, key=lambda name: -ratio[name]))
 
 
 def chance(week: WeekScored, threshold: float) -> float:

@@ -10,7 +10,6 @@ from datetime import date
 from math import isnan
 
 from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
-from mlops_course.monitoring.notifier import NEXT_UNANSWERED
 from mlops_course.pipeline.events import (
     AlertRaised,
     Event,
@@ -29,10 +28,8 @@ from mlops_course.pipeline.state import (
     alerted_weeks,
     alerts_of,
     can_tell,
-    chance,
     cycle_of,
     has_accuracy,
-    jumped,
     outcome,
     running_stage,
 )
@@ -131,6 +128,12 @@ def model_name(state: RunState, version: str, ordinal: bool = False) -> str:
 def unanswered(week: WeekScored) -> str:
     """Return how many of a week's flights have no answer: ``1,234 of 6,400 flights unanswered``."""
     return f"{week.unanswered:,} of {week.rows:,} flights unanswered"
+
+
+def drift_promise(week: WeekScored) -> str:
+    """Return how seldom a calm week has a drift score above 1."""
+    often = 52 * week.drift_promise
+    return f"in at most {week.drift_promise:.0%} of calm weeks, {often:.0f} a year"
 
 
 def why_unknown(week: WeekScored) -> str:
@@ -236,60 +239,6 @@ def when(state: RunState, week: str) -> str:
     """Return when something happened: ``week 4, 23 Sep``, or ``before week 1``."""
     number = next((scored.number for scored in state.weeks if scored.week == week), None)
     return f"week {number}, {day(week)}" if number else "before week 1"
-
-
-# ---- alerts
-
-
-def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
-    """Return how likely the alert is to be chance, in a sentence."""
-    if week is not None and alert.rule == UNANSWERED_RULE:
-        return f"This was counted and not estimated: {unanswered(week)}."
-    if week is None or alert.rule != ACCURACY_RULE:
-        return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
-    odds = chance(week, alert.threshold)
-    seldom = "less than one week in 1,000" if odds < 1e-3 else f"one week in {1 / odds:,.0f}"
-    return (
-        f"Even the upper 95% bound by days, {week.upper:.1%}, is below {alert.threshold:.0%}. If "
-        f"the true accuracy were {alert.threshold:.0%}, {seldom} would look this bad "
-        f"({week.labelled:,} flights; what counts as independent are its {week.days} days)."
-    )
-
-
-def next_move(state: RunState, alert: AlertRaised, week: WeekScored | None) -> str:
-    """Return what an engineer on call would do next, from what the monitor sees."""
-    if week is None:
-        return "Look at the service's log and its health endpoint."
-    if alert.rule == UNANSWERED_RULE:
-        named = f" {_named_fault(week)}" if week.findings else ""
-        return f"{_failed_requests(week)}. {NEXT_UNANSWERED}{named}"
-    if week.errors:
-        return f"{_failed_requests(week)}: see the service's log; roll back if it is new."
-    if week.findings:
-        return _named_fault(week)
-    if moved := jumped(state, week):
-        names = " and ".join(moved[:2])
-        since = next(w.week for w in state.weeks if moved[0] in jumped(state, w))
-        return (
-            f"{names} moved far beyond the first weeks. Ask who owns that feed what changed around "
-            f"{day(since)}; retraining on the new weeks is a stopgap until it is fixed."
-        )
-    before = [w.model_version for w in state.weeks if w.number == week.number - 1]
-    if before and before[0] != week.model_version:
-        return f"The model changed a week ago: roll back to v{before[0]}, then look for the cause."
-    return (
-        "No input moved in an unusual way, so the relation itself may have changed: compare the "
-        "errors by carrier and airport, then retrain and let the gate judge."
-    )
-
-
-def _failed_requests(week: WeekScored) -> str:
-    return f"{counted(week.errors, 'request').capitalize()} failed"
-
-
-def _named_fault(week: WeekScored) -> str:
-    fault = week.findings[0].rstrip(".")
-    return f"The data checks name a fault ({fault}): have the feed repaired first."
 
 
 # ---- the run

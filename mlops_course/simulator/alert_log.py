@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from mlops_course.pipeline import wording
+from mlops_course.pipeline.advice import how_sure, next_move
 from mlops_course.pipeline.events import AlertRaised, Notified, Promoted, Rejected, Retrained
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
 from mlops_course.simulator.markup import element, icon, join
@@ -77,9 +78,9 @@ def _alert(state: RunState, place: int, alert: AlertRaised) -> Markup:
     advice = element(
         "dl",
         element("dt", "How sure"),
-        element("dd", wording.how_sure(alert, week)),
+        element("dd", how_sure(alert, week)),
         element("dt", "On call, next"),
-        element("dd", wording.next_move(state, alert, week)),
+        element("dd", next_move(state, alert, week)),
     )
     if week is not None and week.number - 1 in fired:
         summary = element("summary", "how sure, and what somebody on call does next")

@@ -19,11 +19,9 @@ from mlops_course.pipeline.state import (
     alerts_of,
     can_tell,
     has_accuracy,
-    jumped,
     record_of,
     stage_state,
     threshold_of,
-    usual_drift,
 )
 from mlops_course.pipeline.wording import counted, percent
 
@@ -119,17 +117,16 @@ class Bar:
 
     Attributes
     ----------
-    length, usual
-        Shares of the longest bar's room: the score, and the score in calm weeks or None.
-    kind
-        ``new`` if it drifted beyond what is usual, ``out`` if above 1, else ``calm``.
+    length
+        The score as a share of the longest bar's room.
+    drifted
+        Whether it is above 1.
     """
 
     name: str
     score: float
     length: float
-    usual: float | None
-    kind: str
+    drifted: bool
 
 
 @dataclass(frozen=True)
@@ -152,20 +149,9 @@ def moved_inputs(state: RunState) -> Moved | None:
     if not state.weeks:
         return None
     week = state.weeks[-1]
-    usual = usual_drift(state)
-    new = jumped(state, week)
     ranked = sorted(week.drift.items(), key=lambda item: -item[1])
-    top = max([2.0, *week.drift.values(), *usual.values()])
-    bars = [
-        Bar(
-            name,
-            score,
-            length=score / top,
-            usual=usual[name] / top if usual.get(name) else None,
-            kind="new" if name in new else "out" if score > 1 else "calm",
-        )
-        for name, score in ranked
-    ]
+    top = max([2.0, *week.drift.values()])
+    bars = [Bar(name, score, score / top, name in week.drifted) for name, score in ranked]
     return Moved(week, tuple(bars), 1 / top)
 
 

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 
 FIRST_CHOICE = ("good", "drift")
+WIDE = {"description_width": "initial"}
 
 
 class Controls:
@@ -32,31 +33,21 @@ class Controls:
         known = {SCENARIOS[name].incident.name for name in FIRST_CHOICE}
         others = [(s.title, s.name) for s in SCENARIOS.values() if s.name not in known]
         others = [choice for choice in others if choice[1] not in FIRST_CHOICE]
-        wide = {"description_width": "initial"}
         self.first = widgets.ToggleButtons(options=first, value=None)
         self.first.style.button_width = "120px"
         self.others = widgets.Dropdown(
             options=[("Other incidents …", ""), *others], value="", layout={"width": "230px"}
         )
         self.weeks = widgets.IntSlider(
-            min=1, max=17, value=8, description="Weeks", style=wide, layout={"width": "230px"}
+            min=1, max=17, value=8, description="Weeks", style=WIDE, layout={"width": "230px"}
         )
-        self.threshold = widgets.FloatSlider(
-            min=min(0.80, config.threshold),
-            max=max(0.99, config.threshold),
-            step=0.01,
-            value=config.threshold,
-            readout_format=".0%",
-            description="Alert below",
-            style=wide,
-            layout={"width": "250px"},
-        )
+        self.threshold = _threshold_slider(config.threshold)
         self.seed = widgets.BoundedIntText(
             value=config.seed or 0,
             min=0,
             max=2**32 - 1,
             description="Seed",
-            style=wide,
+            style=WIDE,
             layout={"width": "110px"},
         )
         self.real_days = widgets.Checkbox(
@@ -155,6 +146,19 @@ class Controls:
         self.weeks.max = scenario.max_weeks
         if usual:
             self.weeks.value = scenario.default_weeks
+
+
+def _threshold_slider(value: float) -> widgets.FloatSlider:
+    return widgets.FloatSlider(
+        min=min(0.80, value),
+        max=max(0.99, value),
+        step=0.01,
+        value=value,
+        readout_format=".0%",
+        description="Alert below",
+        style=WIDE,
+        layout={"width": "250px"},
+    )
 
 
 def _button(text: str, icon: str, width: str = "100px", **style: str) -> widgets.Button:

@@ -34,7 +34,7 @@ INPUTS_LETTERS = 40
 MAX_ENTRIES = 12
 _LEGEND_X = (61, 260, 326, 486)
 _VERSIONED = ("register", "deploy")
-_COLOURS = {"new": "#d55e00", "out": "#0072b2", "calm": "#999"}
+_COLOURS = {"drifted": "#d55e00", "calm": "#999"}
 _STYLE = """
 text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
 font-size:12px;fill:#212121}
@@ -195,10 +195,8 @@ def _explained(moved: Moved) -> str:
     week = moved.week
     if not moved.bars:
         return f"week {week.number}. {wording.NOTHING_ANSWERED}"
-    if week.unanswered:
-        few = wording.counted(week.answered, "flight")
-        return f"week {week.number}, {few} answered; 1.0 = edge of training weeks; | usual score"
-    return f"week {week.number}; 1.0 = edge of what training weeks do to each other; | usual score"
+    few = f", {wording.counted(week.answered, 'flight')} answered" if week.unanswered else ""
+    return f"week {week.number}{few}; above 1.0 {wording.drift_promise(week)}"
 
 
 def _bar(bar: Bar, y: int) -> Iterator[Markup]:
@@ -209,13 +207,10 @@ def _bar(bar: Bar, y: int) -> Iterator[Markup]:
         y=y,
         width=f"{BARS_WIDTH * bar.length:.1f}",
         height=12,
-        fill=_COLOURS[bar.kind],
+        fill=_COLOURS["drifted" if bar.drifted else "calm"],
     )
-    if bar.usual is not None:
-        x = BARS_X + BARS_WIDTH * bar.usual
-        yield element("path", d=f"M{x:.1f} {y - 3}v18", stroke="#212121", stroke_width=3)
-    new = " new" if bar.kind == "new" else ""
-    yield text(f"{bar.score:.1f}{new}", RIGHT, y + 10, anchor="end")
+    drifted = " drifted" if bar.drifted else ""
+    yield text(f"{bar.score:.1f}{drifted}", RIGHT, y + 10, anchor="end")
 
 
 # ---- log

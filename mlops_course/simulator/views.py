@@ -173,14 +173,14 @@ def inputs(state: RunState) -> Markup:
     if not moved.bars:
         return join(head, _quiet(f"{begin} {wording.NOTHING_ANSWERED}"), checks)
     few = f" {counted(week.answered, 'flight').capitalize()} answered." if week.unanswered else ""
-    scale = "Drift score: 1.0 = edge of what training weeks do to each other."
+    scale = "Above 1.0 a week is stranger than every week it is compared with"
     rest = moved.bars[SHOWN_INPUTS:]
-    more = f"{len(rest)} more, none above {rest[0].score:.1f}. " if rest else ""
+    more = f"{len(rest)} more, none above {rest[0].score:.1f}." if rest else ""
     return join(
         head,
-        _quiet(f"{begin}{few} {scale}"),
+        _quiet(f"{begin}{few} {scale}: {wording.drift_promise(week)}."),
         element("ul", *_bars(moved), class_="mls-bars", style=f"--one:{moved.one:.1%}"),
-        _quiet(f"{more}The tick is a feature's usual score, in the first calm weeks."),
+        _quiet(more),
         checks,
     )
 
@@ -188,19 +188,15 @@ def inputs(state: RunState) -> Markup:
 def _bars(moved: Moved) -> Iterator[Markup]:
     one = element("span", element("span", "1.0"), class_="mls-one")
     yield element("li", element("i"), one, aria_hidden="true")
-    flags = {"new": "▲ new", "out": "above 1", "calm": ""}
     for bar in moved.bars[:SHOWN_INPUTS]:
-        tick = ""
-        if bar.usual is not None:
-            tick = element("i", class_="mls-usual", style=f"left:{bar.usual:.1%}")
         length = element("b", style=f"width:{bar.length:.1%}")
         yield element(
             "li",
             element("span", bar.name, class_="mls-feature"),
-            element("span", length, tick, class_="mls-bar"),
+            element("span", length, class_="mls-bar"),
             element("span", f"{bar.score:.1f}", class_="mls-score"),
-            element("span", flags[bar.kind], class_="mls-flag"),
-            data_kind=bar.kind,
+            element("span", "▲ drifted" if bar.drifted else "", class_="mls-flag"),
+            data_kind="drifted" if bar.drifted else "calm",
         )
 
 

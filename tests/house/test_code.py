@@ -36,7 +36,7 @@ FLOORS = {
     "release": ("gate", "canary", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),
-        *("state", "wording"),
+        *("state", "wording", "advice"),
     ),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises"),

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 from handmade import (
-    CALM,
-    MOVED,
     NAN,
     drift_run,
     monday,
@@ -30,11 +28,9 @@ from mlops_course.pipeline.state import (
     chance,
     fold,
     has_accuracy,
-    jumped,
     outcome,
     result_of,
     stage_state,
-    usual_drift,
 )
 
 
@@ -88,31 +84,6 @@ def test_chance_when_days_differ_more_or_are_fewer_then_is_larger():
 @pytest.mark.parametrize("blind", [silent_week(1), unlabelled_week(1), two_day_week(1, 0.6)])
 def test_chance_when_a_week_cannot_tell_then_proves_nothing(blind):
     assert not can_tell(blind) and chance(blind, 0.90) == 1.0
-
-
-# ---- inputs
-
-
-def test_usual_drift_when_calm_weeks_were_scored_then_is_the_median_of_the_first_three():
-    scores = (0.6, 0.9, 0.7, 5.0)
-    weeks = [week(n, 0.95, drift={"temp": score}) for n, score in enumerate(scores, 1)]
-    assert usual_drift(fold(weeks)) == {"temp": 0.7}
-
-
-def test_usual_drift_when_a_calm_week_was_not_answered_then_leaves_it_out():
-    state = fold([silent_week(1, alert=False), week(2, 0.95)])
-    assert usual_drift(state) == CALM
-
-
-def test_jumped_when_an_input_left_what_is_usual_then_names_it_alone():
-    bad = week(2, 0.80)
-    assert bad.drift == MOVED
-    assert jumped(fold([week(1, 0.95), bad]), bad) == ("dep_delay",)
-
-
-def test_jumped_when_no_flight_was_answered_then_names_nothing():
-    silent = silent_week(2)
-    assert jumped(fold([week(1, 0.95), silent]), silent) == ()
 
 
 # ---- outcome

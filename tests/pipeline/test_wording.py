@@ -4,8 +4,6 @@ import re
 
 import pytest
 from handmade import (
-    CALM,
-    MOVED,
     alert,
     drift_run,
     finished,
@@ -96,59 +94,9 @@ def test_log_text_when_a_version_replaces_another_then_names_both():
     assert wording.log_text(second) == "v2 replaces v1: beats version 1"
 
 
-# ---- alerts
-
-
-def test_how_sure_when_accuracy_is_far_below_then_says_how_seldom_chance_does_that():
-    bad = week(4, 0.80)
-    said = wording.how_sure(alert(bad), bad)
-    assert "bound by days, 80.6%, is below 90%" in said and "less than one week in 1,000" in said
-    close = week(4, 0.88, upper=0.8994, standard_error=0.01)
-    said = wording.how_sure(alert(close), close)
-    assert "one week in 22 would look this bad" in said
-    assert said.endswith("(6,300 flights; what counts as independent are its 7 days).")
-
-
 def test_week_line_when_days_are_too_few_then_says_that_they_cannot_tell():
     assert "1,800 labels of 2 days cannot tell" in wording.terminal_line(two_day_week(1, 0.6))
     assert "cannot tell" not in wording.terminal_line(week(1, 0.6))
-
-
-def test_how_sure_when_flights_were_unanswered_then_they_were_counted():
-    bad = week(4, 0.95, answered=5166, alert=True)
-    said = wording.how_sure(unanswered_alert(bad), bad)
-    assert said == "This was counted and not estimated: 1,234 of 6,400 flights unanswered."
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"errors": 3}, "3 requests failed: see the service's log"),
-        ({"findings": ("dep_delay is empty.",)}, "(dep_delay is empty): have the feed repaired"),
-        ({"drift": MOVED}, "dep_delay moved"),
-        ({"drift": CALM, "model_version": "2"}, "roll back to v1"),
-        ({"drift": CALM}, "relation itself"),
-    ],
-)
-def test_next_move_when_the_monitor_sees_a_cause_then_fits_it(change, expected):
-    bad = week(2, 0.80, **change)
-    state = fold([*started(), week(1, 0.95), bad])
-    assert expected in wording.next_move(state, alert(bad), bad)
-
-
-def test_next_move_when_flights_were_unanswered_then_asks_what_is_refused_and_names_the_field():
-    bad = silent_week(2)
-    said = wording.next_move(fold([week(1, 0.95), bad]), unanswered_alert(bad), bad)
-    assert said.startswith("7 requests failed. Look at what the service refuses, and why")
-    assert "dep_delay is empty in 22 flights" in said
-
-
-def test_next_move_when_flights_were_unanswered_and_checks_passed_then_leaves_them_out():
-    bad = silent_week(2, findings=(), errors=1)
-    said = wording.next_move(fold([bad]), unanswered_alert(bad), bad)
-    assert said == (
-        "1 request failed. Look at what the service refuses, and why: its answers name the field."
-    )
 
 
 # ---- the run

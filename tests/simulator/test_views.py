@@ -161,11 +161,11 @@ def test_chart_when_the_simple_rule_collapses_then_says_where_it_went():
     assert "49%" in chart.render(state)
 
 
-def test_inputs_when_one_jumped_then_flags_it_and_not_the_season():
+def test_inputs_when_one_drifted_then_flags_it_alone_and_says_how_often_a_calm_week_would():
     rendered = views.inputs(fold(drift_run()[:-6]))
-    assert row_of(rendered, "dep_delay") == ("new", "4.8", "▲ new")
-    assert row_of(rendered, "temp") == ("out", "1.5", "above 1")
-    assert row_of(rendered, "hour") == ("calm", "0.3", "")
+    assert row_of(rendered, "dep_delay") == ("drifted", "4.8", "▲ drifted")
+    assert row_of(rendered, "temp") == ("calm", "0.9", "")
+    assert "in at most 15% of calm weeks, 8 a year" in rendered
 
 
 def row_of(rendered: str, name: str) -> tuple[str, str, str]:
