@@ -69,7 +69,7 @@ def test_run_when_data_drifts_then_alerts_retrains_promotes_and_recovers(sim):
     assert low < 0.90 and last > low + 0.05
     assert 'data-kind="alert"' in sim.view.log and 'data-kind="again"' in sim.view.log
     assert "Right response" in sim.view.debrief
-    assert '<li data-kind="new"><span class="mls-feature">dep_delay</span>' in sim.view.inputs
+    assert '<li data-kind="drifted"><span class="mls-feature">dep_delay</span>' in sim.view.inputs
     assert "promoted" in sim.view.chart and "cycle 2" in sim.view.strip
 
 
