@@ -1,13 +1,13 @@
-"""Judging a challenger on live traffic: by pairs in the shadow, by shares in a canary.
+"""Judging a challenger on live traffic: by days in the shadow, by requests in a canary.
 
-Nothing here moves traffic or aliases; it says what the prediction log allows to say, at any time
-and as often as one likes (see `confidence_sequences`).
+Nothing here moves traffic or aliases; it says what the prediction log allows to say, and may be
+asked again and again (see `confidence_sequences`). How long a verdict takes: see `planning`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from math import isnan, sqrt
+from math import isinf
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,16 @@ from mlops_course.serving.prediction_log import KEY
 from mlops_course.serving.routing import CHALLENGER, CHAMPION, SHADOW
 from mlops_course.stats.confidence_sequences import (
     ALPHA,
+    DAYS_A_LOOK,
+    Arm,
     Difference,
     between,
     paired,
-    rows_for_one_look,
-    rows_needed,
 )
 from mlops_course.training.model import called_late
+
+# A canary is aborted if one of four figures is worse; the share called late has two sides.
+CHANCES_TO_ABORT = 5
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,32 @@ class Ruling:
     checks: tuple[Check, ...]
 
 
-def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float, planned: int) -> Ruling:
-    """Compare champion and challenger on the flights that both have scored.
+def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float) -> Ruling:
+    """Compare champion and challenger on the flights that both have scored, by days.
+
+    On these flights the difference is a fact. The verdict is about other days, so it counts days:
+    it comes whenever seven more of them are complete, and until the first seven are it waits. It
+    promotes if the loss is below the margin, and aborts if the challenger is worse, either with
+    one-sided 95% confidence over all weekly looks. Flights of the last day count as they stand:
+    ask when it is over and its labels are in.
 
     Parameters
     ----------
     log
-        What `prediction_log.read_predictions` returns.
+        What `prediction_log.read_predictions` returns. The day is that of ``at``, unless the log
+        has a column ``period`` that says otherwise, as it must for traffic that is replayed.
     late
         The labels that have arrived, 1 or 0, with ``request_id`` and ``row`` as index.
     margin
         The loss of accuracy that would still be taken, as a share.
-    planned
-        The number of labelled flights at which to decide.
+
+    Raises
+    ------
+    DataError
+        If nothing was scored twice.
     """
-    sides = log.assign(called=called_late(log["probability"])).pivot_table(
-        index=KEY, columns="role", values="called", aggfunc="last"
-    )
+    called = log.assign(called=called_late(log["probability"]), day=_periods(log))
+    sides = called.pivot_table(index=KEY, columns="role", values="called", aggfunc="last")
     if not {CHAMPION, SHADOW} <= set(sides.columns):
         raise DataError(
             "The log holds no flights that champion and shadow have both scored.",
@@ -92,14 +104,14 @@ def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float, planned: int
             "Set the split to shadow and send requests first.",
         )
     both = sides[[CHAMPION, SHADOW]].dropna().astype(bool).join(late.rename("late"), how="inner")
+    both = both.join(called.groupby(KEY)["day"].first())
     truth = both["late"] == 1
-    gained = (both[SHADOW] == truth).astype(float) - (both[CHAMPION] == truth)
-    found = paired(gained.to_numpy(), planned)
-    disagree = float((both[SHADOW] != both[CHAMPION]).mean()) if len(both) else 0.0
-    seen = f"{_points(found)} on {found.rows:,} flights; they disagree on {disagree:.1%}."
+    gained = ((both[SHADOW] == truth).astype(float) - (both[CHAMPION] == truth)).to_numpy()
+    found = paired(gained, both["day"].to_numpy())
     lost = found.high < 0
     fine = found.low > -margin
     action = "abort" if lost else "promote" if fine else "wait"
+    seen = f"{_these_flights(gained, both)} {_other_days(found, both['day'], margin, lost)}"
     return Ruling(action, (Check("accuracy", not lost, seen),))
 
 
@@ -108,10 +120,17 @@ def judge_canary(
 ) -> Ruling:
     """Compare the requests that the challenger was to answer with those of the champion.
 
-    Requests of one period are compared with each other, since the challenger's share grows and
-    days differ. It aborts as soon as one figure is surely worse, and promotes once every figure
-    surely keeps its limit. Between the two it waits. A request that was sent again counts once,
-    as it went the first time: rows that repeat others tell nothing new.
+    Requests are what the hash deals out, so requests are counted for every figure, not the flights
+    in them. Those of one period are compared with each other, since the challenger's share grows
+    and days differ. All bounds are one-sided and hold at all looks:
+
+    - it promotes once every figure keeps its limit with 95% confidence (whoever breaks one limit
+      must be lucky there, so no level is shared);
+    - it aborts as soon as one figure is worse, or the share called late beyond its limit, with 99%,
+      since it has five chances to do so wrongly;
+    - otherwise it waits.
+
+    A request that was sent again counts once, as it went the first time.
 
     Parameters
     ----------
@@ -121,101 +140,123 @@ def judge_canary(
     late
         The labels that have arrived, as for `judge_shadow`.
     planned
-        The number of rows of the challenger at which to decide.
+        The number of the challenger's requests at which to decide.
+
+    Source: Berger and Hsu, *Bioequivalence trials, intersection-union tests and equivalence
+    confidence sets*, Statistical Science 11, 1996, for the promotion.
     """
-    requests = requests.drop_duplicates(["request_id", "role"])
-    log = log.drop_duplicates([*KEY, "role"])
-    period = requests["period"] if "period" in requests else requests["at"].dt.date
-    when = dict(zip(requests["request_id"], period, strict=True))
-    log = log.assign(
-        called=called_late(log["probability"]).astype(float),
-        period=log["request_id"].map(when),
-    )
-    known = log.join(late.rename("late"), on=KEY, how="inner")
-    known = known.assign(wrong=(known["called"] != known["late"]).astype(float))
-    sent = requests.assign(
-        failed=(requests["failure"] != "").astype(float),
-        slow=(requests["ms"] > limits.slow_ms).astype(float),
-        period=period,
-    )
-    figures = {
-        "failures": (sent, "failed", limits.failures),
-        "slow": (sent, "slow", limits.slow),
-        "called late": (log, "called", limits.called_late),
-        "errors": (known, "wrong", limits.errors),
-    }
-    # Four figures get four chances to be wrong, so each is held to a quarter of the usual rate.
-    alpha = ALPHA / len(figures)
-    rulings = [
-        _ruling(name, between(_arms(rows, column), planned, alpha), limit)
-        for name, (rows, column, limit) in figures.items()
-    ]
+    rulings = []
+    for name, arms, limit in _figures(requests, log, late, limits):
+        keeps = between(arms, planned)
+        worse = between(arms, planned, ALPHA / CHANCES_TO_ABORT)
+        rulings.append(_ruling(name, keeps, worse, limit))
     actions = [ruling.action for ruling in rulings]
     action = next((a for a in ("abort", "wait") if a in actions), "promote")
     checks = chain.from_iterable(ruling.checks for ruling in rulings)
     return Ruling(action, tuple(checks))
 
 
-def plan(
-    margin: float, *, error_rate: float, disagreement: float, per_day: float, share: float
-) -> pd.DataFrame:
-    """Return how many labelled flights a verdict takes, and how many days, before it starts.
-
-    Parameters
-    ----------
-    margin
-        The loss of accuracy to be told from none, as a share.
-    error_rate
-        How often the champion is wrong.
-    disagreement
-        How often the two models call a flight differently, for the shadow.
-    per_day, share
-        Flights a day, and the challenger's share of them in a canary.
-
-    Returns
-    -------
-    One row each for shadow and canary: flights that the challenger scores, and days, for a test
-    looked at once at its end and for one that may be looked at any time.
-    """
-    ways = {
-        SHADOW: (sqrt(disagreement), per_day),
-        "canary": (sqrt(2 * error_rate * (1 - error_rate)), per_day * share),
-    }
-    rows = {}
-    for way, (deviation, flights) in ways.items():
-        once = rows_for_one_look(margin, deviation)
-        always = rows_needed(margin, deviation)
-        rows[way] = (once, once / flights, always, always / flights)
-    columns = pd.MultiIndex.from_product([["one look", "any time"], ["flights", "days"]])
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def _arms(rows: pd.DataFrame, column: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield a column's values for challenger and champion, period by period.
+def _figures(
+    requests: pd.DataFrame, log: pd.DataFrame, late: pd.Series, limits: Limits
+) -> Iterator[tuple[str, list[tuple[Arm, Arm]], float]]:
+    """Yield each figure's name, its sums by request for both sides and each period, and its limit.
 
     Requests on which the champion stood in for a failed challenger count for neither.
     """
-    new = rows["role"] == CHALLENGER
-    old = (rows["role"] == CHAMPION) & ~rows["request_id"].isin(rows.loc[new, "request_id"])
-    for _, values in rows.groupby("period")[column]:
-        yield values[new].to_numpy(), values[old].to_numpy()
+    requests = requests.drop_duplicates(["request_id", "role"])
+    requests = requests.assign(period=_periods(requests))
+    tried = requests.loc[requests["role"] == CHALLENGER, "request_id"]
+    requests = requests[(requests["role"] == CHALLENGER) | ~requests["request_id"].isin(tried)]
+    log = log.drop_duplicates([*KEY, "role"]).drop(columns="period", errors="ignore")
+    log = log.merge(requests[["request_id", "role", "period"]], on=["request_id", "role"])
+    log = log.assign(called=called_late(log["probability"]))
+    known = log.join(late.rename("late"), on=KEY, how="inner")
+    slow = requests["ms"] > limits.slow_ms
+    wrong = known["called"] != (known["late"] == 1)
+    yield "failures", _arms(requests, requests["failure"] != ""), limits.failures
+    yield "slow", _arms(requests, slow), limits.slow
+    yield "called late", _arms(log, log["called"]), limits.called_late
+    yield "errors", _arms(known, wrong), limits.errors
 
 
-def _ruling(name: str, found: Difference, limit: float) -> Ruling:
-    """Rule on one figure; the share called late may move neither way, the others only rise."""
-    if name == "called late":
-        worse = found.low > limit or found.high < -limit
-        fine = found.high < limit and found.low > -limit
+def _arms(rows: pd.DataFrame, counted: pd.Series) -> list[tuple[Arm, Arm]]:
+    """Return challenger and champion of each period: how many rows of each request are counted."""
+    by_request = counted.astype(float).groupby([rows["period"], rows["role"], rows["request_id"]])
+    sums = by_request.agg(["sum", "size"])
+    return [
+        (_arm(sums, period, CHALLENGER), _arm(sums, period, CHAMPION))
+        for period in rows["period"].unique()
+    ]
+
+
+def _arm(sums: pd.DataFrame, period: object, role: str) -> Arm:
+    one = sums.index.get_level_values("period") == period
+    mine = sums[one & (sums.index.get_level_values("role") == role)]
+    return Arm(mine["sum"].to_numpy(), mine["size"].to_numpy())
+
+
+def _periods(rows: pd.DataFrame) -> pd.Series:
+    """Return the period of each row: its day, unless a column says otherwise."""
+    if "period" in rows:
+        return rows["period"]
+    return pd.to_datetime(rows["at"], utc=True).dt.date
+
+
+def _ruling(name: str, keeps: Difference, worse: Difference, limit: float) -> Ruling:
+    """Rule on one figure; the share called late may move neither way, the others only rise.
+
+    Parameters
+    ----------
+    keeps
+        With the bounds that must be within the limit for a promotion.
+    worse
+        The same difference with the bounds that must be beyond for an abort.
+    """
+    two_sided = name == "called late"
+    if two_sided:
+        out = worse.low > limit or worse.high < -limit
+        fine = keeps.high < limit and keeps.low > -limit
     else:
-        worse = found.low > 0
-        fine = found.high < limit
-    seen = f"{_points(found)} on {found.rows:,} rows; the limit is {100 * limit:g}."
-    action = "abort" if worse else "promote" if fine else "wait"
-    return Ruling(action, (Check(name, not worse, seen),))
+        out = worse.low > 0
+        fine = keeps.high < limit
+    action = "abort" if out else "promote" if fine else "wait"
+    seen = _seen(keeps, worse, two_sided, out)
+    return Ruling(action, (Check(name, not out, f"{seen}; the limit is {100 * limit:g}."),))
 
 
-def _points(found: Difference) -> str:
-    if isnan(found.mean):
-        return "Too little to tell"
-    low, mean, high = (f"{100 * value:+.2f}" for value in (found.low, found.mean, found.high))
-    return f"{mean} points, surely between {low} and {high}"
+def _seen(keeps: Difference, worse: Difference, two_sided: bool, out: bool) -> str:
+    """Say a difference by requests with the bound that counts for what follows from it."""
+    if isinf(keeps.high):
+        return f"Too little to tell on {keeps.units:,} requests"
+    found = worse if out else keeps
+    level = 100 * (1 - (ALPHA / CHANCES_TO_ABORT if out else ALPHA))
+    low = f"at least {100 * found.low:+.2f}"
+    high = f"at most {100 * found.high:+.2f}"
+    bound = f"{low} and {high}" if two_sided else low if out else high
+    how = f"each one-sided {level:.0f}%" if two_sided else f"one-sided {level:.0f}%"
+    return (
+        f"{100 * found.mean:+.2f} points on {found.units:,} requests, "
+        f"{bound} ({how}, at all looks, by requests)"
+    )
+
+
+def _these_flights(gained: np.ndarray, both: pd.DataFrame) -> str:
+    """Say what a shadow has seen, which is a fact."""
+    if not len(both):
+        return "No label has arrived."
+    apart = (both[SHADOW] != both[CHAMPION]).mean()
+    return (
+        f"{100 * gained.mean():+.2f} points on these {len(both):,} flights; "
+        f"they disagree on {apart:.1%} of them."
+    )
+
+
+def _other_days(found: Difference, days: pd.Series, margin: float, lost: bool) -> str:
+    """Say what a shadow tells of other days."""
+    if not found.units:
+        return f"For other days it takes {DAYS_A_LOOK}; there are {days.nunique()}."
+    bound = f"at most {100 * found.high:+.2f}" if lost else f"at least {100 * found.low:+.2f}"
+    return (
+        f"On days like these {found.units} {bound} "
+        f"(one-sided 95%, at all weekly looks, by days); the margin is {100 * margin:g}."
+    )

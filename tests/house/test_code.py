@@ -33,7 +33,7 @@ FLOORS = {
     ),
     "registry": ("versions", "promotions"),
     "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
-    "release": ("gate", "canary", "follower", "rehearsal"),
+    "release": ("gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),
         *("state", "wording", "advice"),
