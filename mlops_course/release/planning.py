@@ -81,10 +81,8 @@ def plan(
     shares = [share] if isinstance(share, int | float) else list(share)
     rates = (*shares, *powers, error_rate, disagreement)
     _refuse_impossible(rates, (margin, per_day, canary_effect, shadow_effect))
-    daily = sqrt(disagreement * shadow_effect * LONG_RUN / per_day)
-    rows = {
-        (SHADOW, f"{100 * power:g}%"): _shadow(margin / daily, power, per_day) for power in powers
-    }
+    loss = margin / sqrt(disagreement * shadow_effect * LONG_RUN / per_day)
+    rows = {(SHADOW, f"{100 * power:g}%"): _shadow(loss, power, per_day) for power in powers}
     for power in powers:
         row = _canary(margin, power, error_rate, canary_effect, shares, per_day)
         rows["canary", f"{100 * power:g}%"] = row
