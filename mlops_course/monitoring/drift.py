@@ -131,7 +131,8 @@ def fit_reference(
     """Keep the whole weeks of calm flights, and of the flights just before production starts.
 
     They must be the weeks as they were. Weeks put together from days of several ones are more alike
-    than real weeks: against such, 25 of the 39 weeks from April alarm on the rest, not 1.
+    than real weeks: against such, 25 of the 39 weeks from April alarm on the rest on average (40
+    draws); against the real ones, one.
 
     Parameters
     ----------

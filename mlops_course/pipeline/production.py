@@ -118,7 +118,13 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
 
 
 def followed_by(production: Production, result: ScoredWeek) -> Production:
-    """Return what the next week is held against: the weather of this one has become a reference."""
+    """Return what the next week is held against: the weather of this one has become a reference.
+
+    Not if the week failed the tests of its data. Then a cause is known, and drift is told until it
+    is gone.
+    """
+    if result.event.findings:
+        return production
     answered = result.flights[result.flights["probability"].notna()]
     return replace(production, reference=production.reference.followed_by(answered))
 
