@@ -270,7 +270,7 @@ class _Run:
         self.history.append(Observation(week.number, alerted))
         if self.challenger is not None:
             if result.event.labelled >= MIN_COMPARED_ROWS:
-                yield from self._decide(result, alerted)
+                yield from self._decide(result)
             return
         decision = POLICIES[self.config.retrain].decide(self.history)
         if isinstance(decision, Retrain):
@@ -300,14 +300,18 @@ class _Run:
         result = candidate.result
         yield Retrained(today, used, result.rows, candidate.run_id, result.seconds)
 
-    def _decide(self, result: ScoredWeek, alerted: bool) -> Steps[None]:
-        """Let the gate compare candidate and champion on the first week new to both."""
+    def _decide(self, result: ScoredWeek) -> Steps[None]:
+        """Let the gate compare candidate and champion on the first week new to both.
+
+        A week without an alert may still be a low one that cannot tell; only one at or above the
+        threshold needs no repair.
+        """
         event = result.event
         candidate = self.challenger
         self.challenger = None
         assert candidate is not None
         self._acted()
-        if not alerted:
+        if event.accuracy >= self.config.threshold:
             yield Rejected(event.week, "The alert ended by itself before the candidate was judged.")
             return
         flights = labelled(result.flights)
