@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 from mlops_course.cli import checkout, doctor, release
@@ -126,6 +127,10 @@ def _add_decisions(command: AddCommand) -> None:
     gate = command("gate", release.gate, text, statuses=release.GATE_STATUSES)
     gate.add_argument("version", metavar="VERSION", help="the version's number")
     gate.add_argument("--report", type=Path, metavar="FILE", help="write the Markdown there, too")
+    first = "the exam's first day, as 2013-04-01; by default the day after the winter's training"
+    gate.add_argument("--first", type=_day, metavar="DAY", help=first)
+    last = "the exam's last day; by default it has two weeks"
+    gate.add_argument("--last", type=_day, metavar="DAY", help=last)
 
     text = "Promote a version that the gate has passed: it becomes the champion."
     promote = command("promote", release.promote, text, statuses=release.PROMOTE_STATUSES)
@@ -148,6 +153,14 @@ def _add_decisions(command: AddCommand) -> None:
     log = command("log", release.show_log, text, statuses=release.LOG_STATUSES)
     log.add_argument("--audit", action="store_true", help="check that nobody has changed it")
     log.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def _day(text: str) -> date:
+    """Return the day that an option names."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write one as 2013-04-01") from error
 
 
 def _add_notebooks(command: AddCommand) -> None:

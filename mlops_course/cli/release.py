@@ -46,12 +46,18 @@ LOG_STATUSES = (
 
 
 def gate(options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Judge a version, print the report, and keep the verdict as evidence for a promotion."""
+    """Judge a version, print the report, and keep the verdict as evidence for a promotion.
+
+    An exam that is worn out is replaced by later days, so these can be chosen.
+    """
     from mlops_course.core.verdicts import as_markdown
+    from mlops_course.data.flights import FIRST_HELD_OUT, LAST_DAY, LAST_HELD_OUT
     from mlops_course.release.gate import judge, record, title
 
+    first = options.first or FIRST_HELD_OUT
+    last = options.last or min(first, LAST_DAY) + (LAST_HELD_OUT - FIRST_HELD_OUT)
     with _open_store() as store:
-        verdict = judge(store, options.version)
+        verdict = judge(store, options.version, first, last)
         text = as_markdown(verdict, title(verdict))
         print(text)
         print(f"Kept in run {record(store, options.version, verdict)}.")

@@ -50,7 +50,7 @@ from mlops_course.pipeline.production import (
     summary,
 )
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
-from mlops_course.release.gate import MIN_COMPARED_ROWS
+from mlops_course.release.comparison import MIN_COMPARED_ROWS
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 

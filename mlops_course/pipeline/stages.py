@@ -28,8 +28,8 @@ from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import WEEK, Stream
 from mlops_course.monitoring import drift
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
-from mlops_course.registry import promotions, versions
-from mlops_course.release import follower, gate
+from mlops_course.registry import exams, promotions, versions
+from mlops_course.release import comparison, follower
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 from mlops_course.training.evaluation import evaluate
@@ -154,10 +154,18 @@ def judge(
 ) -> Done[Verdict]:
     """Let the gate compare the candidate with the champion's answers, or with the rule alone.
 
-    A candidate that comes after an alert must gain: it is to repair something.
+    A candidate that comes after an alert must gain: it is to repair something. Each exam of a run
+    serves one candidate.
     """
-    probability = candidate.result.model.probability(flights)
-    verdict = gate.compare(flights, probability, champion, against=against, must_gain=True)
+    exam = exams.describe(flights, exams.world_of(store, candidate.run_id))
+    entered = exams.enter(store, candidate.run_id, exam, candidate.result.digest, candidates=1)
+    checks = [entered]
+    if entered.passed:
+        probability = candidate.result.model.probability(flights)
+        checks += comparison.compare(
+            flights, probability, champion, against=against, must_gain=True
+        ).checks
+    verdict = Verdict("model", tuple(checks))
     promotions.log_verdict(store, candidate.run_id, verdict)
     return Done(verdict, "passed" if verdict.passed else "refused", _seen(verdict))
 

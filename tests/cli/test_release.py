@@ -331,6 +331,37 @@ def test_gate_when_the_report_cannot_be_written_then_status_2_and_the_verdict_is
     assert [verdict for _, verdict in promotions.verdicts_on(store, "1")] == [PASSED]
 
 
+@pytest.mark.parametrize(
+    ("named", "first", "last"),
+    [
+        ([], date(2013, 3, 18), date(2013, 3, 31)),
+        (["--first", "2013-04-01"], date(2013, 4, 1), date(2013, 4, 14)),
+        (["--first", "2013-04-01", "--last", "2013-04-28"], date(2013, 4, 1), date(2013, 4, 28)),
+        (["--last", "2013-04-14"], date(2013, 3, 18), date(2013, 4, 14)),
+    ],
+)
+def test_gate_when_days_are_named_then_judges_on_those(
+    store, call, monkeypatch, named, first, last
+):
+    asked = []
+    monkeypatch.setattr(gate, "judge", lambda *given: asked.append(given[1:]) or PASSED)
+    assert call("gate", "1", *named).status == 0
+    assert asked == [("1", first, last)]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["--first", "2014-01-01"],
+        ["--first", "9999-12-31"],
+        ["--first", "2013-04-14", "--last", "2013-04-01"],
+    ],
+)
+def test_gate_when_there_are_no_such_days_then_status_2_and_a_sentence(store, call, named):
+    done = call("gate", "1", *named)
+    assert done.status == 2 and "There are no flights from" in done.err and done.out == ""
+
+
 @pytest.mark.parametrize("command", DECIDING)
 def test_command_when_the_store_is_locked_or_damaged_then_status_3(store, call, command):
     given = {"gate": ["1"], "promote": ["1", "--reason", "x"], "rollback": ["--reason", "x"]}
@@ -356,6 +387,8 @@ def test_promote_when_a_table_of_the_store_is_gone_then_status_3_and_no_tracebac
     ("arguments", "sentence"),
     [
         (["gate"], "required: VERSION"),
+        (["gate", "1", "--first", "April"], "'April' is no day; write one as 2013-04-01"),
+        (["gate", "1", "--last", "2013-02-30"], "'2013-02-30' is no day"),
         (["promote", "1"], "required: --reason"),
         (["promote", "--reason", "newer"], "required: VERSION"),
         (["rollback"], "required: --reason"),

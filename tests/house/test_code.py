@@ -31,9 +31,9 @@ FLOORS = {
         *("routing", "contract", "prediction_log", "metrics", "app", "worker"),
         *("client", "service", "replay"),
     ),
-    "registry": ("versions", "promotions"),
+    "registry": ("versions", "promotions", "exams"),
     "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
-    "release": ("gate", "canary", "planning", "follower", "rehearsal"),
+    "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),
         *("state", "wording", "advice"),

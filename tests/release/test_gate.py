@@ -5,19 +5,22 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from mlops_course.core.errors import DataError, RegistryError
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import open_workspace
-from mlops_course.data.flights import bootstrap, labelled, load_flights
-from mlops_course.registry import promotions, versions
+from mlops_course.data.flights import (
+    FIRST_HELD_OUT,
+    LAST_HELD_OUT,
+    bootstrap,
+    labelled,
+    load_flights,
+)
+from mlops_course.registry import exams, promotions, versions
 from mlops_course.release import gate
-from mlops_course.release.gate import compare
 from mlops_course.training import tracking
-from mlops_course.training.evaluation import baseline
 from mlops_course.training.trainer import TrainingConfig, train
 
 LAST_LEARNED = date(2013, 3, 17)
@@ -75,10 +78,21 @@ def champion(store, ordinary, register):
     return version
 
 
+@pytest.fixture(autouse=True)
+def fresh_exam(store):
+    """Let each test begin with an exam on which nobody was judged."""
+    with closing(sqlite3.connect(store.workspace.database)) as database, database:
+        database.execute("DELETE FROM tags WHERE key = 'judged' OR key LIKE 'exam.%'")
+
+
 @pytest.fixture
 def judge(store, service):
     """Return the gate's verdict on a version; one service tries all of them."""
-    return lambda version: gate.judge(store, version.version, service=service)
+
+    def do(version, first=FIRST_HELD_OUT, last=LAST_HELD_OUT):
+        return gate.judge(store, version.version, first, last, service=service)
+
+    return do
 
 
 @pytest.fixture
@@ -87,6 +101,10 @@ def blocked(judge):
     return lambda version: {
         check.name: check.seen for check in judge(version).checks if not check.passed
     }
+
+
+def seen(verdict, name):
+    return next(check.seen for check in verdict.checks if check.name == name)
 
 
 def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
@@ -98,8 +116,10 @@ def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
     assert verdict.passed, verdict.failures
     assert {check.name for check in verdict.checks} >= {
         *("trained on earlier days", "data as claimed", "rebuilt", "contract", "fast enough"),
-        *("better than the rule", "not worse overall", "not worse for origin JFK"),
+        *("fresh exam", "no sure loss to the rule", "not worse overall"),
+        *("not worse for origin JFK", "no sure loss for small slices"),
     }
+    assert "(one-sided 99%, by 14 days)" in seen(verdict, "not worse overall")
     evidence = gate.record(store, good.version, verdict)
     entry = promotions.promote(store, good.version, "as good", evidence=evidence)
     assert entry.after == good.version and promotions.audit(store).passed
@@ -114,7 +134,8 @@ def test_gate_when_nothing_serves_yet_then_compares_with_the_rule_alone(workspac
     verdict = gate.judge(store, versions.register(store, run_id, uri).version)
     named = {check.name for check in verdict.checks}
     assert verdict.passed and {"better than the rule", "not worse for origin JFK"} <= named
-    assert not {"fast enough", "not worse overall"} & named
+    assert not {"fast enough", "no sure loss to the rule"} & named
+    assert "of the rule dep_delay > 15" in seen(verdict, "not worse overall")
     assert "against the rule" in seen(verdict, "not worse for origin JFK")
 
 
@@ -175,15 +196,16 @@ def test_gate_when_the_record_holds_impossible_settings_then_blocks_for_that(
     assert said in blocked(version)["rebuilt"]
 
 
-def test_gate_when_the_contract_is_broken_then_blocks_and_judges_no_further(
-    rows, register, champion, judge
+def test_gate_when_the_contract_is_broken_then_blocks_and_the_exam_is_not_touched(
+    store, rows, register, champion, judge
 ):
     result = train(rows, TrainingConfig(max_iter=5))
     lost = {**result.model.vocabulary, "carrier": None}
     broken = register(replace(result, model=replace(result.model, vocabulary=lost)))
     found = judge(broken)
     assert not found.passed and "answered with 500" in " ".join(found.failures)
-    assert "better than the rule" not in {check.name for check in found.checks}
+    assert not {"fresh exam", "better than the rule"} & {check.name for check in found.checks}
+    assert not exams.judged_on(store, march(store))
 
 
 def test_gate_when_the_model_file_is_gone_then_blocks(rows, register, champion, blocked):
@@ -196,102 +218,56 @@ def test_gate_when_the_model_file_is_gone_then_blocks(rows, register, champion, 
     }
 
 
+def march(store):
+    """Return the exam that the gate holds by default."""
+    return exams.describe(labelled(load_flights(store.workspace, FIRST_HELD_OUT, LAST_HELD_OUT)))
+
+
+def test_gate_when_the_exam_is_worn_out_then_compares_nothing_until_later_days_are_named(
+    store, rows, register, champion, judge
+):
+    exam = march(store)
+    for number in range(gate.CANDIDATES):
+        exams.note(store, champion.run_id, exam, f"candidate {number}")
+    one_more = register(train(rows, TrainingConfig(max_iter=50)))
+    verdict = judge(one_more)
+    assert not verdict.passed and verdict.checks[-1].name == "fresh exam"
+    assert verdict.failures == (
+        f"5 of at most 5 candidates were judged on exam {exam.fingerprint}: 12,836 flights of 14 "
+        "days, 2013-03-18 to 2013-03-31. It is worn out: judge on days after 2013-03-31.",
+    )
+    verdict = judge(one_more, date(2013, 4, 1), date(2013, 4, 14))
+    assert seen(verdict, "fresh exam").startswith("With this one 1 of at most 5 judged on exam")
+    assert "not worse overall" in {check.name for check in verdict.checks}
+
+
+def test_gate_when_a_candidate_is_judged_again_then_it_is_no_other_and_the_verdict_the_same(
+    store, rows, register, champion, judge
+):
+    candidate = register(train(rows, TrainingConfig(max_iter=50)))
+    quality = [
+        [check for check in judge(candidate).checks if check.name != "fast enough"]
+        for _ in range(2)
+    ]
+    assert quality[0] == quality[1]
+    assert len(exams.judged_on(store, march(store))) == 1
+
+
+def test_gate_when_the_training_run_is_gone_then_blocks_and_the_exam_is_not_touched(
+    store, rows, register, champion, judge
+):
+    candidate = register(train(rows, TrainingConfig(max_iter=5)))
+    store.client.delete_run(candidate.run_id)
+    verdict = judge(candidate)
+    assert not verdict.passed and "is gone" in seen(verdict, "fresh exam")
+    assert verdict.checks[-1].name == "fresh exam"
+
+
 def test_gate_when_the_version_or_the_period_is_impossible_then_says_so(store, champion):
     with pytest.raises(RegistryError, match="no version 99"):
         gate.judge(store, "99")
     with pytest.raises(DataError, match=r"unfit: .* flights; at least"):
         gate.judge(store, champion.version, date(2013, 3, 18), date(2013, 3, 19))
-
-
-@pytest.fixture(scope="module")
-def week(shared_workspace):
-    return labelled(load_flights(shared_workspace, date(2013, 9, 23), date(2013, 9, 29)))
-
-
-@pytest.fixture(scope="module")
-def late(week):
-    return week["late"].to_numpy()
-
-
-@pytest.fixture(scope="module")
-def rule(week):
-    """What the one-line rule calls late, as a model would say it."""
-    return baseline(week).astype(float)
-
-
-def failed(verdict):
-    return {check.name for check in verdict.checks if not check.passed}
-
-
-def seen(verdict, name):
-    return next(check.seen for check in verdict.checks if check.name == name)
-
-
-def test_compare_when_the_candidate_is_the_rule_itself_then_refuses(week, rule):
-    assert failed(compare(week, rule)) == {"better than the rule"}
-
-
-def test_compare_when_the_candidate_is_right_more_often_then_passes(week, late, rule):
-    better = np.where(np.arange(len(rule)) % 4 == 0, late, rule)
-    verdict = compare(week, better)
-    assert verdict.passed and len(verdict.checks) > 4
-    assert "against 0.9" in seen(verdict, "better than the rule")
-
-
-def test_compare_when_the_candidate_wins_overall_but_loses_an_airport_then_refuses(
-    week, late, rule
-):
-    at_jfk = (week["origin"] == "JFK").to_numpy()
-    spoilt = at_jfk & (np.arange(len(late)) % 20 == 0)
-    candidate = np.where(spoilt, 1 - late, np.where(at_jfk, rule, late))
-    found = failed(compare(week, candidate))
-    assert "not worse for origin JFK" in found and "better than the rule" not in found
-
-
-def test_compare_when_rows_are_few_then_refuses_however_good(week, late):
-    few = week.iloc[:900]
-    assert failed(compare(few, late[:900])) == {"enough rows"}
-
-
-def test_compare_when_the_candidate_equals_the_champion_then_a_release_passes_and_a_repair_not(
-    week, late, rule
-):
-    good = np.where(np.arange(len(rule)) % 4 == 0, late, rule)
-    assert compare(week, good, good).passed
-    assert failed(compare(week, good, good, must_gain=True)) == {"better overall"}
-
-
-def test_compare_when_the_candidate_leaves_flights_unanswered_then_blocks_for_that(week, late):
-    silent = np.where(np.arange(len(late)) % 10 == 0, np.nan, late)
-    verdict = compare(week, silent)
-    assert failed(verdict) == {"answers every flight"}
-    assert seen(verdict, "answers every flight").startswith(f"{np.isfinite(silent).sum():,} of")
-
-
-def test_compare_when_the_champion_is_mostly_silent_then_its_silence_is_no_call(week, late, rule):
-    good = np.where(np.arange(len(rule)) % 4 == 0, late, rule)
-    champion = np.where(np.arange(len(late)) % 4 == 1, good, np.nan)
-    answered = ~np.isnan(champion)
-    verdict = compare(week, good, champion, must_gain=True)
-    right = (good == late)[answered].mean()
-    told = seen(verdict, "better overall")
-    assert f"Accuracy {right:.3f} against {right:.3f}" in told and "+0.00 points" in told
-    assert failed(verdict) == {"better overall"}
-
-
-def test_compare_when_one_seldom_answers_then_there_are_too_few_rows_for_a_verdict(week, late):
-    champion = np.where(np.arange(len(late)) % 10 == 0, 1 - late, np.nan)
-    assert "enough rows" in failed(compare(week, late, champion))
-
-
-def test_slices_when_all_are_as_good_then_seldom_one_is_called_worse(rows):
-    generator, false = np.random.default_rng(0), 0
-    sample = rows.iloc[:14_000]
-    for _ in range(200):
-        gained = generator.choice([-1.0, 0.0, 1.0], len(sample), p=[0.01, 0.98, 0.01])
-        checks = gate._slices_not_worse(sample, gained, "it")
-        false += not all(check.passed for check in checks)
-    assert len(checks) > 8 and false / 200 <= 0.08
 
 
 def test_command_when_a_candidate_is_judged_then_status_and_report_say_it(

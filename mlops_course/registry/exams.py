@@ -1,0 +1,162 @@
+"""Exams and who has taken them: an exam wears out with every candidate that is judged on it.
+
+Of many candidates judged on the same flights one looks good by luck. So each look leaves a trace,
+tags of the training run, and an exam serves so many candidates and no more: the level of each
+verdict counts all of them. The count covers candidates that owe the exam nothing; one that was
+tuned to what earlier verdicts on these days said needs later days, whatever the count.
+
+Source: Dwork and others, *The reusable holdout: preserving validity in adaptive data analysis*,
+Science 349, 2015; the level is Bonferroni's.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+from mlflow.entities import Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from mlops_course.core.verdicts import Check
+from mlops_course.data.features import FEATURES
+from mlops_course.data.flights import fingerprint
+from mlops_course.registry.versions import NOT_THERE
+from mlops_course.stats.intervals import CONFIDENCE
+from mlops_course.training.tracking import Store, explain
+
+NAME = "fresh exam"
+JUDGED = "judged"
+TAG = "exam."
+PARENT = "mlflow.parentRunId"
+MAX_RUNS = 50_000
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Labelled flights to judge candidates on.
+
+    Attributes
+    ----------
+    fingerprint
+        12 hex digits over date, features and label of its flights.
+    first, last
+        Its first and its last day, as text such as ``2013-03-18``.
+    days, flights
+        How many of each it has.
+    world
+        The run of the pipeline whose flights they are: it draws them by its seed, and its
+        candidates compete with each other alone. Empty for the flights as they were, on which all
+        registered versions compete.
+    """
+
+    fingerprint: str
+    first: str
+    last: str
+    days: int
+    flights: int
+    world: str = ""
+
+
+def level_for(candidates: int) -> float:
+    """Return the level at which each of so many candidates is judged: 5% shared evenly.
+
+    Shared evenly, not spent in order, so that a verdict does not depend on who came before.
+
+    >>> round(level_for(5), 2)
+    0.99
+    """
+    return 1 - (1 - CONFIDENCE) / candidates
+
+
+def describe(flights: pd.DataFrame, world: str = "") -> Exam:
+    """Return the exam that labelled flights make; columns beyond the features do not count."""
+    days = flights["date"].unique()
+    return Exam(
+        fingerprint(flights[["date", *FEATURES, "late"]]),
+        f"{days.min():%Y-%m-%d}",
+        f"{days.max():%Y-%m-%d}",
+        len(days),
+        len(flights),
+        world,
+    )
+
+
+def world_of(store: Store, run_id: str) -> str:
+    """Return the run of the pipeline that a training run belongs to; empty for none."""
+    return store.client.get_run(run_id).data.tags.get(PARENT, "")
+
+
+def judged_on(store: Store, exam: Exam) -> frozenset[str]:
+    """Return the digests of the models that were judged on an exam, or on another of its days.
+
+    Exams of one world that share a day are one exam: leaving a day out makes no fresh one. Deleted
+    runs count, and a model that was judged twice counts once.
+    """
+    competing = f"tags.`{PARENT}` = '{exam.world}'" if exam.world else f"tags.{JUDGED} = 'yes'"
+    runs = store.client.search_runs([store.experiment_id], competing, ViewType.ALL, MAX_RUNS)
+    found = set()
+    for run in runs:
+        for digest, other in _looks(run):
+            if other.world == exam.world and other.first <= exam.last and exam.first <= other.last:
+                found.add(digest)
+    return frozenset(found)
+
+
+def note(store: Store, run_id: str, exam: Exam, digest: str) -> None:
+    """Write into a training run that its model, known by its digest, is judged on an exam."""
+    look = json.dumps({"digest": digest, **asdict(exam)})
+    parts = (exam.fingerprint, digest, exam.world)
+    tags = [RunTag(TAG + ".".join(filter(None, parts)), look)]
+    if not exam.world:
+        tags.append(RunTag(JUDGED, "yes"))
+    store.client.log_batch(run_id, tags=tags)
+
+
+def enter(store: Store, run_id: str, exam: Exam, digest: str, candidates: int) -> Check:
+    """Let a candidate take an exam, and write that down first, unless the exam is worn out.
+
+    Parameters
+    ----------
+    run_id, digest
+        The candidate's training run, and the digest of its model (`training.model.model_digest`).
+    candidates
+        How many candidates the exam serves; their verdicts share the 5% among them.
+
+    Returns
+    -------
+    The check `NAME`. Where it fails, nothing was written, and the candidate must not be judged on
+    these flights.
+
+    Raises
+    ------
+    WorkspaceError
+        If the store cannot be read or written.
+    """
+    on = (
+        f"judged on exam {exam.fingerprint}: {exam.flights:,} flights of {exam.days} days, "
+        f"{exam.first} to {exam.last}"
+    )
+    try:
+        judged = judged_on(store, exam)
+        if digest not in judged and len(judged) >= candidates:
+            seen = f"{len(judged)} of at most {candidates} candidates were {on}."
+            return Check(NAME, False, f"{seen} It is worn out: judge on days after {exam.last}.")
+        note(store, run_id, exam, digest)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise explain(error) from error
+        return Check(NAME, False, "The run that made it is gone: nowhere to write the look down.")
+    seen = f"With this one {len(judged | {digest})} of at most {candidates} {on}."
+    level = f"Each claim is held to one-sided {100 * level_for(candidates):.4g}%"
+    together = f", all candidates together to {CONFIDENCE:.0%}" if candidates > 1 else ""
+    return Check(NAME, True, f"{seen} {level}{together}.")
+
+
+def _looks(run: Run) -> Iterator[tuple[str, Exam]]:
+    """Yield what a run's tags tell: which model was judged, and on which exam."""
+    for key, text in run.data.tags.items():
+        if key.startswith(TAG):
+            with suppress(ValueError, TypeError, KeyError):  # somebody has edited the tag
+                kept = json.loads(text)
+                yield kept.pop("digest"), Exam(**kept)
