@@ -14,7 +14,7 @@ from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import (
     FIRST_HELD_OUT,
     LAST_HELD_OUT,
-    bootstrap,
+    draw_days,
     labelled,
     load_flights,
 )
@@ -110,7 +110,7 @@ def seen(verdict, name):
 def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
     store, rows, register, champion, judge
 ):
-    drawn = bootstrap(rows, 1)
+    drawn = draw_days(rows, 1)
     good = register(train(drawn, TrainingConfig(random_state=1)), drawn, seed=1)
     verdict = judge(good)
     assert verdict.passed, verdict.failures
