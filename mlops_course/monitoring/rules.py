@@ -7,7 +7,7 @@ from typing import Protocol
 from mlops_course.core.errors import ParameterError
 from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE, Alert
 from mlops_course.monitoring.performance import Quality
-from mlops_course.stats.intervals import CONFIDENCE
+from mlops_course.stats.clustered import CONFIDENCE
 
 MAX_UNANSWERED_SHARE = 0.01
 

@@ -22,7 +22,7 @@ from mlops_course.core.verdicts import Check
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import fingerprint
 from mlops_course.registry.versions import NOT_THERE
-from mlops_course.stats.intervals import CONFIDENCE
+from mlops_course.stats.clustered import CONFIDENCE
 from mlops_course.training.tracking import Store, explain
 
 NAME = "fresh exam"

@@ -25,8 +25,7 @@ from scipy.stats import t
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.verdicts import Check, Verdict
-from mlops_course.stats.clustered import mean_bounds
-from mlops_course.stats.intervals import CONFIDENCE
+from mlops_course.stats.clustered import CONFIDENCE, mean_bounds
 from mlops_course.training.evaluation import baseline, right_calls
 
 RULE = "the rule dep_delay > 15"

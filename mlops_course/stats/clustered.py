@@ -11,7 +11,7 @@ from math import inf, nan, sqrt
 import numpy as np
 from scipy.stats import t
 
-from mlops_course.stats.intervals import CONFIDENCE
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

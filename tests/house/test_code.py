@@ -24,7 +24,7 @@ MAX_ROOMS, MAX_SIMULATOR_ROOMS = 9, 10
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
     "core": ("errors", "verdicts", "files", "workspace"),
-    "stats": ("distances", "conformal", "intervals", "clustered", "confidence_sequences"),
+    "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
     "data": ("features", "flights", "incidents", "stream", "quality"),
     "training": ("model", "evaluation", "trainer", "tracking"),
     "serving": (
