@@ -41,8 +41,8 @@ from mlops_course.training.model import load_model, model_digest
 from mlops_course.training.trainer import TrainingConfig, train
 
 MIN_EXAM_ROWS = 4_000
-# How many candidates one exam serves. With more, each bound would be so wide that more than 6% of
-# the candidates as good as the champion would be blocked.
+# How many candidates one exam serves. Of those as good as the champion 1 to 6% are then blocked,
+# depending on how far two trainings differ; with ten it would be 3 to 11%.
 CANDIDATES = 5
 TIMED_ROWS = 20
 TIMED_TURNS = 3

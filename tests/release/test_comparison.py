@@ -189,6 +189,19 @@ def test_compare_when_the_loss_is_beyond_what_may_be_lost_then_refuses_and_names
     assert told.endswith("(one-sided 99%, by 14 days); at most 1.00 may be lost.")
 
 
+def test_compare_when_no_call_differs_then_is_only_as_sure_as_losses_of_the_margin_allow(
+    exam, models
+):
+    champion = models[0].probability(exam)
+    told = seen(compare(exam, champion, champion, confidence=0.99), "not worse overall")
+    assert len(exam) == 12_836 and "+0.00 points, at least -0.23 (one-sided 99%" in told
+
+
+def test_compare_when_nothing_is_answered_then_there_is_nothing_to_tell_from(week, late):
+    verdict = compare(week, np.full(len(late), np.nan))
+    assert failed(verdict) == {"answers every flight", "enough rows", "enough days"}
+
+
 @pytest.mark.parametrize("confidence", [0, 0.4, 1, 95])
 def test_compare_when_the_level_is_none_then_says_so(week, good, confidence):
     with pytest.raises(ParameterError, match="level of a bound"):
@@ -256,21 +269,52 @@ def test_release_when_rows_count_instead_of_days_then_the_same_candidate_passes_
     assert passed / turns > 0.12
 
 
-@pytest.mark.parametrize("days", [7, 14])
-def test_bounds_when_two_models_meet_on_real_weeks_then_keep_their_promise(later, models, days):
+@pytest.fixture(scope="module")
+def right(later, models):
+    """Which calls are right, April to December: the rule's and three models', by name."""
     late = later["late"].to_numpy() == 1
-    right = [((model.probability(later) >= 0.5) == late).astype(float) for model in models]
+    calls = {str(i): model.probability(later) >= 0.5 for i, model in enumerate(models)}
+    calls["rule"] = baseline(later)
+    return {name: (called == late).astype(float) for name, called in calls.items()}
+
+
+def covered(later, pairs, days, sides, spells=1.0):
+    """Return how often upper and lower bound of some days hold for the weeks around them."""
     day = (later["date"] - later["date"].min()).dt.days.to_numpy()
     above, below = [], []
-    for one, two in [(0, 1), (1, 2), (2, 0)]:
-        lead = right[one] - right[two]
+    for lead in pairs:
         for first in range(0, 275 - days + 1, 7):
             window = (day >= first) & (day < first + days)
-            around = (day >= first - 2 * days) & (day < first + 3 * days)
+            around = (day >= first - sides * days) & (day < first + (1 + sides) * days)
             found = mean_bounds(lead[window], day[window])
+            reach = spells * (found.high - found.mean)
             truth = lead[around].mean()
-            above.append(found.high >= truth)
-            below.append(found.low <= truth)
-    assert len(above) > 100
-    assert np.mean(above) == pytest.approx(0.95, abs=0.05)
-    assert np.mean(below) == pytest.approx(0.95, abs=0.05)
+            above.append(found.mean + reach >= truth)
+            below.append(found.mean - reach <= truth)
+    return np.mean(above), np.mean(below)
+
+
+@pytest.mark.parametrize("days", [7, 14])
+def test_bounds_when_two_models_meet_on_real_weeks_then_keep_their_promise(later, right, days):
+    pairs = [right["0"] - right["1"], right["1"] - right["2"], right["2"] - right["0"]]
+    assert covered(later, pairs, days, sides=2) == pytest.approx((0.95, 0.95), abs=0.05)
+
+
+@pytest.mark.parametrize("days", [7, 14])
+def test_bounds_when_a_model_meets_the_rule_then_keep_it_only_if_spells_are_counted(
+    later, right, days
+):
+    pairs = [right[name] - right["rule"] for name in "012"]
+    kept = covered(later, pairs, days, sides=1, spells=comparison.SPELLS)
+    assert min(kept) >= 0.92
+    assert min(covered(later, pairs, days, sides=1)) < 0.93
+
+
+def test_spells_when_the_rule_is_met_then_are_what_the_correlation_of_days_makes_of_the_error(
+    later, right
+):
+    lead = pd.Series(right["0"] - right["rule"]).groupby(later["date"].to_numpy()).mean()
+    correlation = lead.autocorr(1)
+    assert (
+        pytest.approx(((1 + correlation) / (1 - correlation)) ** 0.5, abs=0.02) == comparison.SPELLS
+    )
