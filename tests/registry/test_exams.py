@@ -106,8 +106,8 @@ def test_enter_when_runs_of_the_pipeline_draw_their_own_days_then_each_is_a_worl
     assert enter(store, candidate, mine, "one", 1).passed
     assert not enter(store, run(parent=pipeline), mine, "two", 1).passed
     assert enter(store, run(parent=other), replace(exam, world=other), "two", 1).passed
-    assert enter(store, candidate, exam, "one", 1).passed
-    assert judged_on(store, exam) == judged_on(store, mine) == {"one"}
+    assert enter(store, candidate, exam, "three", 1).passed
+    assert judged_on(store, exam) == {"three"} and judged_on(store, mine) == {"one"}
 
 
 def test_enter_when_a_run_is_deleted_afterwards_then_its_look_still_counts(store, exam, worn_out):
