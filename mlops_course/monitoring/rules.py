@@ -50,8 +50,8 @@ class AccuracyRule:
         if not quality.upper < self.threshold:
             return None
         message = (
-            f"Accuracy {quality.accuracy:.3f} in {window}: by its {quality.days} days at most "
-            f"{quality.upper:.3f} with {CONFIDENCE:.0%} confidence, below {self.threshold:.2f}."
+            f"Accuracy {quality.accuracy:.3f} in {window}: at most {quality.upper:.3f} "
+            f"(one-sided {CONFIDENCE:.0%}, by {quality.days} days), below {self.threshold:.2f}."
         )
         return Alert(ACCURACY_RULE, quality.accuracy, self.threshold, message)
 

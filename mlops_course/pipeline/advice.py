@@ -16,9 +16,9 @@ def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
     odds = chance(week, alert.threshold)
     seldom = "less than one week in 1,000" if odds < 1e-3 else f"one week in {1 / odds:,.0f}"
     return (
-        f"Even the upper 95% bound by days, {week.upper:.1%}, is below {alert.threshold:.0%}. If "
-        f"the true accuracy were {alert.threshold:.0%}, {seldom} would look this bad "
-        f"({week.labelled:,} flights; what counts as independent are its {week.days} days)."
+        f"Even the upper bound, {week.upper:.1%}, is below {alert.threshold:.0%} (one-sided 95%, "
+        f"by {week.days} days, not by {week.labelled:,} flights; one look a week). If the true "
+        f"accuracy were {alert.threshold:.0%}, {seldom} would look this bad."
     )
 
 

@@ -74,17 +74,16 @@ class Candidate:
 def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
     """Fetch the flights of winter, and the weeks of production that the scenario has.
 
-    With a seed all three are drawn anew by whole days, each from its own period.
+    With a seed the days of training and of production are drawn anew. The exam's stay as they were:
+    two weeks in which a day came twice would tell less than they count.
     """
     scenario = SCENARIOS[config.scenario]
     flights = load_flights(store.workspace, FIRST_DAY, LAST_HELD_OUT)
     past = flights["date"] < pd.Timestamp(FIRST_HELD_OUT)
     rows = flights[past]
-    held_out = flights[~past]
     if config.seed is not None:
         rows = draw_days(rows, config.seed)
-        held_out = draw_days(held_out, config.seed)
-    held_out = labelled(held_out)
+    held_out = labelled(flights[~past])
     after = scenario.first + config.planned_weeks * WEEK
     production = load_flights(store.workspace, scenario.first - WEEK, after + 6 * DAY)
     figures: Figures = {

@@ -40,8 +40,7 @@ class PipelineSimulator:
     weeks
         Weeks of production; None takes the scenario's own number.
     seed
-        Draws the days of training, of the exam and of every week anew; None takes the days as they
-        were.
+        Draws the days of training and of every week anew; None takes the days as they were.
     threshold
         Accuracy below which the alert fires.
     retrain

@@ -24,8 +24,8 @@ def test_accuracy_rule_when_accuracy_is_just_below_then_waits_for_more_evidence(
     alert = AccuracyRule(0.95).check(low, "the week of 2013-09-02")
     assert (alert.rule, alert.value, alert.threshold) == (ACCURACY_RULE, 0.897, 0.95)
     assert alert.message == (
-        "Accuracy 0.897 in the week of 2013-09-02: by its 7 days at most 0.917 with 95% "
-        "confidence, below 0.95."
+        "Accuracy 0.897 in the week of 2013-09-02: at most 0.917 (one-sided 95%, by 7 days), "
+        "below 0.95."
     )
 
 

@@ -18,11 +18,11 @@ from mlops_course.pipeline.state import fold
 def test_how_sure_when_accuracy_is_far_below_then_says_how_seldom_chance_does_that():
     bad = week(4, 0.80)
     said = how_sure(alert(bad), bad)
-    assert "bound by days, 80.6%, is below 90%" in said and "less than one week in 1,000" in said
+    assert "upper bound, 80.6%, is below 90%" in said and "less than one week in 1,000" in said
     close = week(4, 0.88, upper=0.8994, standard_error=0.01)
     said = how_sure(alert(close), close)
     assert "one week in 22 would look this bad" in said
-    assert said.endswith("(6,300 flights; what counts as independent are its 7 days).")
+    assert "(one-sided 95%, by 7 days, not by 6,300 flights; one look a week)" in said
 
 
 def test_how_sure_when_flights_were_unanswered_then_they_were_counted():
