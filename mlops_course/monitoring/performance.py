@@ -100,7 +100,7 @@ def measure(window: pd.DataFrame) -> Quality:
         labelled=by_day.rows,
         days=by_day.clusters,
         accuracy=by_day.mean,
-        upper=by_day.high if enough else nan,
+        upper=min(by_day.high, 1.0) if enough else nan,
         standard_error=by_day.error if enough else nan,
         baseline_accuracy=_share(rule[judged]),
         predicted_late=_share(called_late(probability[answered])),

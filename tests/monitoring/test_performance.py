@@ -85,6 +85,13 @@ def weeks_and_levels(real_year):
         yield pd.concat(days[first : first + 7]), around["sum"] / around["count"]
 
 
+def test_measure_when_days_differ_near_the_top_then_the_bound_stays_a_share(week):
+    worst = week["date"] == week["date"].iloc[0]
+    calls = np.where(worst, week["late"] != 1, week["late"] == 1) * 1.0
+    quality = measured(week, calls)
+    assert 0.8 < quality.accuracy < 0.9 and quality.upper == 1.0
+
+
 def test_bound_when_real_weeks_follow_each_other_then_keeps_its_promise_and_by_rows_it_breaks(
     real_year,
 ):
