@@ -77,6 +77,8 @@ class Controls:
         )
         self.first.observe(self._chose_first, "value")
         self.others.observe(self._chose_other, "value")
+        self.real_days.observe(self._chose_days, "value")
+        self.seed.disabled = self.real_days.value
         self.choose(config.scenario)
         self.weeks.value = config.planned_weeks
 
@@ -121,6 +123,7 @@ class Controls:
         busy = status in ("running", "paused")
         for control in self.settings:
             control.disabled = busy
+        self.seed.disabled = busy or self.real_days.value
         self.run.disabled = status == "running"
         self.run.description = "Continue" if status == "paused" else "Run pipeline"
         self.pause.disabled = status != "running"
@@ -138,6 +141,10 @@ class Controls:
             self._fit_weeks(change["new"])
         elif not self.first.value:
             self.first.value = FIRST_CHOICE[0]
+
+    def _chose_days(self, change: Mapping[str, Any]) -> None:
+        """Let the seed rest where nothing is drawn."""
+        self.seed.disabled = change["new"]
 
     def _fit_weeks(self, name: str) -> None:
         """Keep the settings valid at every moment: whoever watches one reads them all."""

@@ -33,6 +33,7 @@ def sim(shared) -> PipelineSimulator:
     assert shared._former is None or shared._former.wait(PATIENCE)
     shared.controls.choose("good")
     shared.controls.weeks.value, shared.controls.seed.value = 2, 0
+    shared.controls.real_days.value = False
     return shared
 
 
@@ -189,6 +190,20 @@ def test_weeks_when_the_scenario_is_longer_then_follow_it_and_come_back(sim):
     assert sim.config.weeks == 39
     sim.controls.first.value = "good"
     assert sim.config.weeks == 8 and sim.controls.weeks.max == 17
+
+
+def test_days_when_taken_as_they_were_then_no_seed_is_asked_for(sim):
+    sim.controls.real_days.value = True
+    assert sim.config.seed is None and sim.controls.seed.disabled
+    sim.controls.real_days.value = False
+    assert sim.config.seed == 0 and not sim.controls.seed.disabled
+
+
+def test_days_when_a_simulator_is_made_without_seed_then_are_as_they_were():
+    made = PipelineSimulator(seed=None)
+    made.close()
+    assert made.controls.real_days.value and made.controls.seed.disabled
+    assert "seed=None" in repr(made)
 
 
 @pytest.mark.parametrize(
