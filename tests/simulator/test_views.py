@@ -315,7 +315,7 @@ def test_inputs_when_no_flight_was_answered_then_says_that_nothing_was_compared(
 def test_log_when_a_week_has_two_alerts_then_each_has_its_own_advice():
     *_, first, second = alerts_in(alert_log.log(fold(silent_run())))
     assert "1,400 of 6,400 flights unanswered" in first and "what the service refuses" in first
-    assert "upper 95% bound" in second and "what the service refuses" not in second
+    assert "Even the upper bound" in second and "what the service refuses" not in second
     assert "<details" in first, "its rule fired the week before"
     assert "<details" not in second, "its rule fired for the first time"
 
