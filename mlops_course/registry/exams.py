@@ -45,9 +45,8 @@ class Exam:
     days, flights
         How many of each it has.
     world
-        The run of the pipeline whose flights they are: it draws them by its seed, and its
-        candidates compete with each other alone. Empty for the flights as they were, on which all
-        registered versions compete.
+        The run of the pipeline that holds the exam: a year of its own, whose candidates compete
+        with each other alone. Empty outside of such runs, where all registered versions compete.
     """
 
     fingerprint: str
