@@ -1,8 +1,8 @@
 """Count how often each stated bound keeps its promise: `mlops-course bench --statistics`.
 
 Nothing here passes or fails. Every line says what was counted, how often, and what was promised; a
-small version of each is a test. The error behind a share is that of independent turns; where
-stretches of the one real year overlap, it is larger.
+small version of each is a test. The error behind a share counts independent turns; where turns
+share flights, such as stretches of the one real year that overlap, it counts blocks of them.
 """
 
 import os
@@ -28,15 +28,24 @@ from mlops_course.release.comparison import MARGIN, compare
 from mlops_course.release.gate import CANDIDATES
 from mlops_course.serving.replay import numbered
 from mlops_course.serving.service import Service
-from mlops_course.stats.clustered import cluster_sums, mean_bounds
+from mlops_course.stats.clustered import (
+    CONFIDENCE,
+    cluster_sums,
+    mean_bounds,
+    resample_clusters,
+    sign_flips,
+)
 from mlops_course.stats.confidence_sequences import Arm, between, paired
 from mlops_course.training.model import called_late
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
-from counting import CHAMPION, Count, RealYear, real_year, windows
+from counting import CHAMPION, Count, RealYear, real_year, together, windows
 
 SEEDS = range(20)
 MADE_UP_WEEKS = 5_000
+REDRAWN_WEEKS = 1_000
+RESAMPLES = 199
+TRUTH = 0.9
 SWAPS = 300
 CANARIES = 500
 ORDERS = 60
@@ -72,7 +81,7 @@ def main() -> None:
 
 
 def made_up_weeks() -> Iterator[Count]:
-    """Bounds by day on calls made up so that each day has a level of its own."""
+    """Bounds, bootstrap and sign flips by day, where each made-up day has a level of its own."""
     generator = np.random.default_rng(0)
     for days in (WEEK_DAYS, 2 * WEEK_DAYS):
         found = [made_up_days(generator, days) for _ in range(MADE_UP_WEEKS)]
@@ -80,18 +89,37 @@ def made_up_weeks() -> Iterator[Count]:
         name = f"made up, {days} days: upper bound covers"
         yield Count(f"{name}, by day", by_day, MADE_UP_WEEKS, "95%")
         yield Count(f"{name}, by flight", by_row, MADE_UP_WEEKS, "95%, broken")
+        found = [drawn_again(generator, days) for _ in range(REDRAWN_WEEKS)]
+        bootstrap, flips = np.sum(found, axis=0)
+        name = f"made up, {days} days:"
+        yield Count(f"{name} 95% of a bootstrap by day covers", bootstrap, REDRAWN_WEEKS, "")
+        yield Count(f"{name} sign flips call it a loss", flips, REDRAWN_WEEKS, "at most 5%")
 
 
 def made_up_days(generator: np.random.Generator, days: int) -> tuple[bool, bool]:
     """Return whether the upper bounds by day and by row lie above the truth, once."""
-    truth = 0.9
-    sizes = generator.integers(700, 1_000, days)
-    levels = np.clip(truth + generator.normal(0, 0.03, days), 0, 1)
-    right = (generator.random(sizes.sum()) < np.repeat(levels, sizes)).astype(float)
-    day = np.repeat(np.arange(days), sizes)
+    right, day = made_up_calls(generator, days)
     accuracy = right.mean()
     by_row = accuracy + 1.645 * sqrt(accuracy * (1 - accuracy) / len(right))
-    return mean_bounds(right, day).high >= truth, by_row >= truth
+    return mean_bounds(right, day).high >= TRUTH, by_row >= TRUTH
+
+
+def drawn_again(generator: np.random.Generator, days: int) -> tuple[bool, bool]:
+    """Return whether a bootstrap's bound covers the truth, and whether sign flips see a loss."""
+    right, day = made_up_calls(generator, days)
+    means = [right[resample_clusters(day, generator)].mean() for _ in range(RESAMPLES)]
+    lost = TRUTH - right
+    flipped = sign_flips(lost, day, RESAMPLES, generator)
+    reached = (1 + np.sum(flipped >= lost.mean())) / (1 + RESAMPLES)
+    return np.quantile(means, CONFIDENCE) >= TRUTH, reached <= 1 - CONFIDENCE
+
+
+def made_up_calls(generator: np.random.Generator, days: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each call whether it was right, and its day."""
+    sizes = generator.integers(700, 1_000, days)
+    levels = np.clip(TRUTH + generator.normal(0, 0.03, days), 0, 1)
+    right = (generator.random(sizes.sum()) < np.repeat(levels, sizes)).astype(float)
+    return right, np.repeat(np.arange(days), sizes)
 
 
 def real_weeks(year: RealYear) -> Iterator[Count]:
@@ -105,14 +133,14 @@ def real_weeks(year: RealYear) -> Iterator[Count]:
     rows = np.array([quality.labelled for quality in qualities])
     accuracy = np.array([quality.accuracy for quality in qualities])
     by_row = accuracy + 1.645 * np.sqrt(accuracy * (1 - accuracy) / rows)
-    turns = len(upper)
+    month = np.array([group["date"].iloc[0].month for group in groups[: len(upper)]])
     for around in (1, 2, 3):
         level = levels_around(sums, WEEK_DAYS * around)
         name = f"any 7 days in a row, level of the {2 * around + 1} weeks"
-        yield Count(f"{name}: upper bound by day covers", (upper >= level).sum(), turns, "95%")
-        yield Count(f"{name}: by flight", (by_row >= level).sum(), turns, "95%, broken")
-        low = (upper < level - 0.005).sum()
-        yield Count(f"{name}: alarm at a true 90.5%", low, turns, "at most 5%")
+        yield together(f"{name}: upper bound by day covers", upper >= level, month, "95%")
+        yield together(f"{name}: by flight", by_row >= level, month, "95%, broken")
+        low = upper < level - 0.005
+        yield together(f"{name}: alarm at a true 90.5%", low, month, "at most 5%")
     calendar = slice(None, None, WEEK_DAYS)
     weeks = len(upper[calendar])
     yield Count("calendar weeks that alarm at 90%", (upper[calendar] < 0.9).sum(), weeks, "")
@@ -157,10 +185,10 @@ def gate(year: RealYear) -> Iterator[Count]:
     days = pd.DatetimeIndex(sorted(year.flights["date"].unique()))
     right = {name: year.right(name) for name in year.probability}
     for length in (WEEK_DAYS, 2 * WEEK_DAYS):
-        low, high, turns = covered(year, right, days, length)
+        low, high, month = covered(year, right, days, length)
         name = f"two models, any {length} days in a row, level of 3 such stretches"
-        yield Count(f"{name}: lower", low, turns, "95%")
-        yield Count(f"{name}: upper", high, turns, "95%")
+        yield together(f"{name}: lower", low, month, "95%")
+        yield together(f"{name}: upper", high, month, "95%")
 
 
 def swapped(
@@ -185,11 +213,11 @@ def losing(
 
 def covered(
     year: RealYear, right: dict[str, np.ndarray], days: pd.DatetimeIndex, length: int
-) -> tuple[int, int, int]:
-    """Count how often the bounds of a paired difference lie on their side of the level around."""
-    low = 0
-    high = 0
-    turns = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whether each bound of a paired difference covers the level around, and the month."""
+    low = []
+    high = []
+    month = []
     day = year.flights["date"].to_numpy()
     for name, mine in right.items():
         if name == CHAMPION:
@@ -202,10 +230,10 @@ def covered(
             level = sums[around].sum() / sizes[around].sum()
             inside = (day >= days[first]) & (day <= days[first + length - 1])
             found = mean_bounds(gained[inside], day[inside])
-            low += found.low <= level
-            high += found.high >= level
-            turns += 1
-    return low, high, turns
+            low.append(found.low <= level)
+            high.append(found.high >= level)
+            month.append(days[first].month)
+    return np.array(low), np.array(high), np.array(month)
 
 
 def shadow(year: RealYear) -> Iterator[Count]:
@@ -218,15 +246,14 @@ def shadow(year: RealYear) -> Iterator[Count]:
             continue
         gained = (year.right(name) - year.right(CHAMPION))[later]
         gained = gained - gained.mean()
-        wrong = 0
-        turns = 0
+        wrong = []
+        month = []
         for first, last in windows(days, 8 * WEEK_DAYS, 4):
             inside = (day >= np.datetime64(first)) & (day <= np.datetime64(last))
-            wrong += shadow_misled(gained[inside], day[inside])
-            turns += 1
-        yield Count(
-            f"neither better nor worse ({name}), a verdict at any look", wrong, turns, "10%"
-        )
+            wrong.append(shadow_misled(gained[inside], day[inside]))
+            month.append(pd.Timestamp(first).month)
+        what = f"neither better nor worse ({name}), a verdict at any look"
+        yield together(what, np.array(wrong), np.array(month), "10%")
 
 
 def shadow_misled(gained: np.ndarray, day: np.ndarray) -> bool:
@@ -320,16 +347,17 @@ def drifting(year: RealYear) -> Iterator[Count]:
 def weeks_in_random_order(weeks: list[pd.DataFrame]) -> Iterator[Count]:
     """Real weeks in random order are exchangeable: what is promised must hold."""
     generator = np.random.default_rng(0)
-    alarmed = np.zeros(2, int)
-    turns = 0
-    for _ in range(ORDERS):
-        order = [weeks[number] for number in generator.permutation(len(weeks))]
+    alarmed = []
+    orders = []
+    for number in range(ORDERS):
+        order = [weeks[place] for place in generator.permutation(len(weeks))]
         reference = drift.fit_reference(pd.concat(order[: drift.ROLLING_WEEKS]))
         for week in order[drift.ROLLING_WEEKS :]:
-            alarmed += groups_alarmed(reference, week)
-            turns += 1
-    for name, count in zip(("weather", "rest"), alarmed, strict=True):
-        yield Count(f"{name}: {len(weeks)} weeks in random order, alarm", count, turns, "1 of 13")
+            alarmed.append(groups_alarmed(reference, week))
+            orders.append(number)
+    for name, found in zip(("weather", "rest"), np.transpose(alarmed), strict=True):
+        what = f"{name}: {len(weeks)} weeks in random order, alarm"
+        yield together(what, found, np.array(orders), "1 of 13")
 
 
 def groups_alarmed(reference: drift.Reference, week: pd.DataFrame) -> tuple[bool, bool]:
@@ -348,16 +376,17 @@ def changed_weeks(calm: list[pd.DataFrame]) -> Iterator[Count]:
         others = [week for number, week in enumerate(calm) if number != held_out]
         references.append(drift.fit_reference(pd.concat(others)))
     for name in ("none", "clock", "hours", "timezone", "celsius", "dead-weather"):
-        alarmed = 0
-        turns = 0
-        for week, reference in zip(calm, references, strict=True):
+        alarmed = []
+        held_out = []
+        for number, (week, reference) in enumerate(zip(calm, references, strict=True)):
             changed = INCIDENTS[name].apply(week)
             for _ in range(DRAWS_A_WEEK):
                 some = changed.iloc[generator.permutation(len(changed))[:1_000]]
-                alarmed += any(groups_alarmed(reference, some))
-                turns += 1
+                alarmed.append(any(groups_alarmed(reference, some)))
+                held_out.append(number)
         promise = "at most 1 of 6" if name == "none" else ""
-        yield Count(f"{name}: 1,000 flights of a calm week, alarm", alarmed, turns, promise)
+        what = f"{name}: 1,000 flights of a calm week, alarm"
+        yield together(what, np.array(alarmed), np.array(held_out), promise)
 
 
 # ---- whole runs

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mlops_course.core.workspace import Workspace
 from mlops_course.data.flights import draw_days, labelled, load_flights
+from mlops_course.stats.clustered import mean_bounds
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.trainer import TrainingConfig, train
 
@@ -17,19 +18,43 @@ CHAMPION = "winter"
 
 @dataclass(frozen=True)
 class Count:
-    """How often something happened, of how many, and what was promised."""
+    """How often something happened, of how many, and what was promised.
+
+    Attributes
+    ----------
+    error
+        The standard error of the share; None where the turns are independent of each other.
+    """
 
     what: str
     happened: int
     turns: int
     promise: str
+    error: float | None = None
 
     def row(self) -> str:
         """Return the line of the table, with the simulation's own standard error."""
         share = self.happened / self.turns
-        error = sqrt(share * (1 - share) / self.turns)
+        error = self.error
+        if error is None:
+            error = sqrt(share * (1 - share) / self.turns)
         figures = f"{self.happened:>6,} of {self.turns:>6,}  {share:7.2%} ± {error:.2%}"
         return f"{self.what:<78} {figures:<36} {self.promise}"
+
+
+def together(what: str, happened: np.ndarray, blocks: np.ndarray, promise: str) -> Count:
+    """Count turns that are not independent: those of one block have flights in common.
+
+    Parameters
+    ----------
+    happened
+        Whether it happened, shape (turns,).
+    blocks
+        To which block each turn belongs, shape (turns,): the weeks of one random order, or the
+        stretches of the year that begin within the same month.
+    """
+    error = mean_bounds(np.asarray(happened, float), blocks).error
+    return Count(what, int(np.sum(happened)), len(happened), promise, error)
 
 
 @dataclass(frozen=True)
