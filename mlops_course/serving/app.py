@@ -7,47 +7,64 @@ needs neither MLflow nor pandas. `worker` runs it in a process of its own.
 import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from mlops_course.serving.contract import (
     ANSWER_SCHEMA,
+    CSV,
     ERROR_SCHEMA,
+    JSON,
     MAX_BYTES,
+    NOTES,
     REQUEST_SCHEMA,
     Refused,
+    packed_columns,
     read_columns,
+    shown,
 )
 from mlops_course.serving.metrics import Metrics
-from mlops_course.serving.prediction_log import PredictionLog, Scored
+from mlops_course.serving.prediction_log import PredictionLog, Scored, Writer
 from mlops_course.serving.routing import CHALLENGER, CHAMPION, SHADOW, Split, role_of
 from mlops_course.training.model import DelayModel, load_model
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+    from starlette.responses import Response
 
 BODY_SECONDS = 10
-MAX_WAITING_REQUESTS = 1_000
+READY_SECONDS = 0.5
+MAX_WAITING_BYTES = 4 * 2**20
+MAX_HELD_BYTES = 32 * 2**20
 MAX_DRAINED_BYTES = 64 * 2**20
 # A body larger than this is scored in a thread, so that small requests need not wait for it.
 LARGE_BYTES = 256 * 2**10
 
 _ERROR = {"content": {"application/json": {"schema": ERROR_SCHEMA}}}
 _ANSWER = {"content": {"application/json": {"schema": ANSWER_SCHEMA}}}
-_BODY = {"content": {"application/json": {"schema": REQUEST_SCHEMA}}, "required": True}
+_KINDS = {JSON: {"schema": REQUEST_SCHEMA}, CSV: {"schema": {"type": "string"}}}
+_BODY = {"content": _KINDS, "required": True}
 REQUEST = {"requestBody": _BODY}
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Scored.", **_ANSWER},
     408: {"description": "The body took too long.", **_ERROR},
     413: {"description": "The body is too long.", **_ERROR},
-    415: {"description": "The body is not application/json.", **_ERROR},
+    415: {"description": "The body is neither JSON nor CSV, or not UTF-8.", **_ERROR},
     422: {"description": "The body cannot be scored; the error names the field.", **_ERROR},
-    503: {"description": "No model is loaded yet, or nothing can be logged.", **_ERROR},
+    503: {"description": "No model is loaded, nothing can be logged, or too much asked.", **_ERROR},
+}
+ERROR_CODES = {
+    404: "ENDPOINT_NOT_FOUND",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
 }
 
 
@@ -66,9 +83,10 @@ class Scorer:
         self.models: dict[str, Loaded] = {}
         self.split = Split()
         self.metrics = metrics
-        self._log = log
+        self._writer = Writer(log) if log is not None else None
+        self._exchange = Lock()
         self._onlooker = ThreadPoolExecutor(1)
-        self._waiting = 0
+        self._waiting_bytes = 0
 
     @property
     def loaded(self) -> Loaded | None:
@@ -85,117 +103,120 @@ class Scorer:
 
         Its own log is emptied and not deleted: some systems delete no file that is open.
         """
-        former = self._log
-        if former is not None and former.path == path and path.exists():
-            former.clear()
+        former = self._writer
+        if former is not None and former.log.path == path and path.exists():
+            former.log.clear()
             return
-        self._log = PredictionLog.anew(path)
+        with self._exchange:
+            self._writer = Writer(PredictionLog.anew(path))
         if former is not None:
             former.close()
 
-    def score(self, request_id: str, body: bytes) -> tuple[str, list[float]]:
-        """Return the version that answers a request's body and its probabilities, once logged.
+    def score(self, request_id: str, columns: Mapping[str, Any]) -> list[Scored]:
+        """Return what the models made of a request's columns; the last one is the answer.
 
-        A challenger that fails is noted, and the champion answers in its place.
+        A model that fails has an entry that says so, and no probabilities; where a challenger does,
+        the champion answers in its place.
+
+        Raises
+        ------
+        Refused
+            If no model is loaded.
         """
         champion = self.loaded
         challenger = self.models.get(CHALLENGER)
         if champion is None:
             raise Refused("No model is loaded yet; ask /ping until it answers 200.", 503)
-        columns = read_columns(body)
-        if challenger and role_of(request_id, self.split) == CHALLENGER:
+        request = (request_id, packed_columns(columns), columns)
+        if challenger is None or role_of(request_id, self.split) != CHALLENGER:
+            return [self._ask(champion, CHAMPION, *request)]
+        first = self._ask(challenger, CHALLENGER, *request)
+        return [first, self._ask(champion, CHAMPION, *request)] if first.failure else [first]
+
+    def keep(self, entries: Sequence[Scored]) -> "Future[None]":
+        """Write entries into the log; the future is done once they are in the file."""
+        with self._exchange:
+            if self._writer is not None:
+                return self._writer.write(entries)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def look_on(self, answered: Scored) -> None:
+        """Let a shadow score what was answered, in a thread of its own; nobody waits for it.
+
+        Where it cannot keep up, requests pass unseen, and are counted.
+        """
+        challenger = self.models.get(CHALLENGER)
+        if challenger is None or self.split.mode != SHADOW:
+            return
+        size = len(answered.body)
+        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
+            self.metrics.unseen_by_shadow.inc()
+            return
+        self._waiting_bytes += size
+
+        def look() -> None:
             try:
-                return self._answer(challenger, CHALLENGER, request_id, body, columns)
-            except Refused:
-                raise
-            except Exception:  # whatever it is: users must not meet a candidate's faults
-                pass
-        answer = self._answer(champion, CHAMPION, request_id, body, columns)
-        if challenger and self.split.mode == SHADOW:
-            self._look_on(challenger, request_id, body, columns)
-        return answer
+                request = (answered.request_id, answered.body, read_columns(answered.body))
+                self.keep([self._ask(challenger, SHADOW, *request)]).result()
+            finally:
+                self._waiting_bytes -= size
+
+        self._onlooker.submit(look)
 
     def close(self) -> None:
         """Finish what the shadow has still to look at, and close the log."""
         self._onlooker.shutdown()
-        if self._log is not None:
-            self._log.close()
+        if self._writer is not None:
+            self._writer.close()
 
-    def _answer(
+    def _ask(
         self, loaded: Loaded, role: str, request_id: str, body: bytes, columns: Mapping[str, Any]
-    ) -> tuple[str, list[float]]:
-        """Let one model score, and log what it made of the request, a failure too."""
+    ) -> Scored:
+        """Let one model score; whatever goes wrong with it is an entry, too."""
         begun = time.perf_counter()
         version = loaded.version
-
-        def kept(probabilities: Sequence[float] = (), failure: str = "") -> Scored:
-            spent = 1000 * (time.perf_counter() - begun)
-            return Scored(request_id, role, version, body, spent, probabilities, failure)
-
+        probabilities: list[float] = []
+        failure = ""
         try:
             matrix = loaded.model.encode(columns)
             probability = loaded.model.probability_of(matrix)
+            probabilities = probability.tolist()
+            self.metrics.scored(role, version, matrix, probability)
         except Exception as error:
-            self._write(kept(failure=f"{type(error).__name__}: {error}"))
+            failure = f"{type(error).__name__}: {error}"
             self.metrics.failures.labels(role, version).inc()
-            raise
-        scored = kept(probability.tolist())
-        self._write(scored)
-        self.metrics.scored(role, version, matrix, probability)
-        return version, list(scored.probabilities)
-
-    def _write(self, scored: Scored) -> None:
-        if self._log is None:
-            return
-        try:
-            self._log.append(scored)
-        except sqlite3.Error as error:
-            raise Refused(f"Not answered, for it cannot be logged ({error}).", 503) from error
-
-    def _look_on(
-        self, loaded: Loaded, request_id: str, body: bytes, columns: Mapping[str, Any]
-    ) -> None:
-        """Let the challenger score in a thread of its own; the answer does not wait for it.
-
-        Where it cannot keep up, requests pass unseen, and are counted.
-        """
-        if self._waiting >= MAX_WAITING_REQUESTS:
-            self.metrics.unseen_by_shadow.inc()
-            return
-        self._waiting += 1
-
-        def look() -> None:
-            try:
-                self._answer(loaded, SHADOW, request_id, body, columns)
-            finally:
-                self._waiting -= 1
-
-        self._onlooker.submit(look)
+        spent = 1000 * (time.perf_counter() - begun)
+        return Scored(request_id, role, version, body, spent, probabilities, failure)
 
 
 def create_app(scorer: Scorer) -> "FastAPI":
-    """Build the HTTP side: ``/invocations``, ``/ping``, ``/version``, ``/metrics``."""
+    """Build the HTTP side: ``/invocations``, ``/ping``, ``/health``, ``/version``, ``/metrics``."""
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import PlainTextResponse
     from prometheus_client import CONTENT_TYPE_LATEST
-    from starlette.exceptions import HTTPException
 
     # The usual pages that draw the description fetch their scripts from the network.
-    asks = "Will this flight arrive late?"
+    asks = f"Will this flight arrive late?\n{NOTES}"
     app = FastAPI(title="Push-back", description=asks, docs_url=None, redoc_url=None)
-
-    def answer(content: Mapping[str, Any], status: int = 200) -> Response:
-        return Response(orjson.dumps(content), status, media_type="application/json")
+    intake = Intake()
+    large = ThreadPoolExecutor(1)
 
     @app.get("/ping", responses={503: {"description": "No model is loaded yet."}})
     async def ping() -> Response:
-        """Tell whether a model is loaded."""
-        return Response(status_code=200 if scorer.loaded else 503)
+        """Tell whether a model is loaded: is the process alive?"""
+        return Response("\n", 200 if scorer.loaded else 503, media_type=JSON)
+
+    @app.get("/health", responses={503: {"description": "Requests cannot be answered now."}})
+    async def health() -> Response:
+        """Tell whether a request would be answered: scored, and logged."""
+        return Response("\n", 200 if await _ready(scorer) else 503, media_type=JSON)
 
     @app.get("/version")
     async def version() -> Response:
         """Tell which version answers."""
-        return answer({"model_version": scorer.loaded.version if scorer.loaded else None})
+        return _answer({"model_version": scorer.loaded.version if scorer.loaded else None})
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -206,50 +227,138 @@ def create_app(scorer: Scorer) -> "FastAPI":
     async def invocations(request: Request) -> Response:
         """Score flights."""
         request_id = request.scope["request_id"]
-        body = await _body(request)
-        if len(body) > LARGE_BYTES:
-            version, predictions = await asyncio.to_thread(scorer.score, request_id, body)
-        else:
-            version, predictions = scorer.score(request_id, body)
-        request.scope["told"] = {"rows": len(predictions), "version": version}
-        return answer({"predictions": predictions, "model_version": version})
+        kind = _kind_of(request)
+
+        def score(body: bytes) -> list[Scored]:
+            return scorer.score(request_id, read_columns(body, kind))
+
+        async with intake.body_of(request) as body:
+            if len(body) > LARGE_BYTES:
+                entries = await asyncio.get_running_loop().run_in_executor(large, score, body)
+            else:
+                entries = score(body)
+        try:
+            await asyncio.wrap_future(scorer.keep(entries))
+        except sqlite3.Error as error:
+            raise Refused(f"Not answered, for it cannot be logged ({error}).", 503) from error
+        answered = entries[-1]
+        if answered.failure:
+            raise RuntimeError(f"version {answered.version}: {answered.failure}")
+        scorer.look_on(answered)
+        request.scope["told"] = {"rows": len(answered.probabilities), "version": answered.version}
+        predictions = {"predictions": answered.probabilities}
+        return _answer({**predictions, "model_version": answered.version})
+
+    _word_errors(app)
+    return app
+
+
+def _word_errors(app: "FastAPI") -> None:
+    """Give every answer that is an error the same form."""
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import Response
 
     @app.exception_handler(Refused)
     async def refuse(request: Request, error: Refused) -> Response:
-        request.scope["told"] = {"error": str(error)}
-        return answer({"error": str(error)}, error.status)
+        return refusal(request.scope, error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def leave(request: Request, error: ClientDisconnect) -> Response:
+        return refusal(request.scope, Refused("The client left before its body was here.", 499))
 
     @app.exception_handler(HTTPException)
     async def elsewhere(request: Request, error: HTTPException) -> Response:
-        routes = "POST /invocations, GET /ping, /version and /metrics"
-        sentence = f"{request.method} {request.url.path} is not served. There is {routes}."
-        return answer({"error": sentence}, error.status_code)
+        routes = "POST /invocations, GET /ping, /health, /version and /metrics"
+        asked = f"{shown(request.method)} {shown(request.url.path)}"
+        why = Refused(f"{asked} is not served. There is {routes}.", error.status_code)
+        return refusal(request.scope, why, error.headers)
 
     @app.exception_handler(Exception)
     async def fail(request: Request, error: Exception) -> Response:
         request_id = request.scope["request_id"]
-        return answer({"error": f"The service failed; its log tells why under {request_id}."}, 500)
+        sentence = f"The service failed; its log tells why under {request_id}."
+        return refusal(request.scope, Refused(sentence, 500))
 
-    return app
+
+class Intake:
+    """The bodies that requests have sent and are not done with: so many bytes, and no more."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    @asynccontextmanager
+    async def body_of(self, request: "Request") -> AsyncIterator[bytes]:
+        """Hold a request's body; one that is too long is read to its end, and not kept."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with _in_time():
+                async for part in request.stream():
+                    size += len(part)
+                    if size > MAX_DRAINED_BYTES:
+                        break
+                    if size <= MAX_BYTES:
+                        self._take(part)
+                        parts.append(part)
+            if size > MAX_BYTES:
+                raise Refused(f"The body has over {MAX_BYTES} bytes; send fewer rows.", 413)
+            yield b"".join(parts)
+        finally:
+            self._held -= sum(map(len, parts))
+
+    def _take(self, part: bytes) -> None:
+        if self._held + len(part) > MAX_HELD_BYTES:
+            raise Refused("Too many large requests are being answered; ask again.", 503)
+        self._held += len(part)
 
 
-async def _body(request: "Request") -> bytes:
-    """Return a request's body; one that is too long is read to its end, and not kept."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refused(f"The content type is {kind or 'missing'}; send application/json.", 415)
-    parts = []
-    size = 0
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size <= MAX_BYTES:
-                    parts.append(part)
-                elif size > MAX_DRAINED_BYTES:
-                    break
+            yield
     except TimeoutError as error:
         raise Refused(f"The body did not arrive within {BODY_SECONDS} seconds.", 408) from error
-    if size > MAX_BYTES:
-        raise Refused(f"The body has over {MAX_BYTES} bytes; send fewer rows a request.", 413)
-    return b"".join(parts)
+
+
+async def _ready(scorer: Scorer) -> bool:
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(scorer.keep(())), READY_SECONDS)
+    except (sqlite3.Error, TimeoutError):
+        return False
+    return scorer.loaded is not None
+
+
+def _kind_of(request: "Request") -> str:
+    """Return what a request says its body is, if it can be read."""
+    given = Message()
+    sent = request.headers.get("content-type", "missing")
+    given["content-type"] = sent
+    kind = given.get_content_type()
+    if kind not in (JSON, CSV):
+        raise Refused(f"The content type is {shown(sent)}; send {JSON} or {CSV}.", 415)
+    further = {name for name, _ in given.get_params([])[1:]} - {"charset"}
+    if further or given.get_content_charset("utf-8") not in ("utf-8", "utf8"):
+        raise Refused(f"Send {kind} in UTF-8, with no parameter but charset=utf-8.", 415)
+    return kind
+
+
+def refusal(
+    scope: MutableMapping[str, Any], why: Refused, headers: Mapping[str, str] | None = None
+) -> "Response":
+    """Return the answer to a request that is not scored, as MLflow words it and as we do."""
+    sentence = str(why)
+    scope["told"] = {"error": sentence}
+    code = ERROR_CODES.get(why.status, "BAD_REQUEST")
+    retry = {"retry-after": "1"} if why.status == 503 else {}
+    content = {"error": sentence, "error_code": code, "message": sentence}
+    return _answer(content, why.status, {**(headers or {}), **retry})
+
+
+def _answer(
+    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> "Response":
+    from starlette.responses import Response
+
+    return Response(orjson.dumps(content), status, headers, media_type=JSON)

@@ -5,10 +5,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import cycle, repeat
 from typing import NamedTuple
 
 import httpx
+import numpy as np
+import orjson
 
 from mlops_course.core.errors import ServiceError
 
@@ -27,6 +30,28 @@ class Answer(NamedTuple):
     at: float
     status: int
     version: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the service answered to a batch of rows.
+
+    Attributes
+    ----------
+    probability
+        Probability of late, shape (rows,); NaN where a request failed.
+    version
+        The model version that answered last.
+    latency_ms
+        Milliseconds each request took, shape (requests,).
+    errors
+        Requests that the service refused.
+    """
+
+    probability: np.ndarray
+    version: str
+    latency_ms: np.ndarray
+    errors: int
 
 
 def send(url: str, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[httpx.Response]:
@@ -118,6 +143,33 @@ def asking(url: str, bodies: Sequence[bytes], clients: int = 2) -> Iterator[list
             over.set()
     for one in done:
         one.result()
+
+
+def read_scores(answers: Sequence[httpx.Response], sizes: Sequence[int], version: str) -> Scores:
+    """Return what requests for so many rows each were answered.
+
+    Parameters
+    ----------
+    version
+        The version to name if none answered.
+    """
+    parts: list[np.ndarray] = []
+    errors = 0
+    for size, response in zip(sizes, answers, strict=True):
+        if response.is_success:
+            answer = orjson.loads(response.content)
+            parts.append(np.array(answer["predictions"], dtype="float64"))
+            version = answer["model_version"]
+        else:
+            parts.append(np.full(size, np.nan))
+            errors += 1
+    probability = np.concatenate(parts) if parts else np.empty(0)
+    return Scores(probability, version, milliseconds(answers), errors)
+
+
+def milliseconds(answers: Sequence[httpx.Response]) -> np.ndarray:
+    """Return how long each answer took, shape (answers,)."""
+    return np.array([1000 * answer.elapsed.total_seconds() for answer in answers])
 
 
 @contextmanager

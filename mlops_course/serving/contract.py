@@ -4,7 +4,9 @@ Bodies are in MLflow's formats. One that cannot be read gets a sentence that nam
 says what was expected. Needs neither MLflow nor pandas, as the service does not.
 """
 
+import csv
 import json
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,13 +23,23 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20_000
 MAX_BYTES = 8 * 2**20
-FORMATS = ("dataframe_split", "dataframe_records", "instances")
+MAX_VALUES = 32 * MAX_ROWS
+MAX_PARTS = 2 * MAX_ROWS
+MAX_LETTERS = 64
+MAX_ECHOED = 40
+JSON = "application/json"
+CSV = "text/csv"
+FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+MISSING = {"", "NA", "NaN", "nan", "null", "None"}
 
 Columns = dict[str, list[Any]]
 
 
 class Refused(Exception):
-    """A request that is not scored: the sentence to answer, and the HTTP status."""
+    """A request that is not scored: the sentence to answer, and the HTTP status.
+
+    A sentence repeats little of what was sent: `_shown` cuts it.
+    """
 
     def __init__(self, sentence: str, status: int = 422) -> None:
         super().__init__(sentence)
@@ -56,8 +68,18 @@ def packed(data: Sequence[tuple[object, ...]]) -> bytes:
     return orjson.dumps({"dataframe_split": {"columns": FEATURES, "data": data}})
 
 
-def read_columns(body: bytes) -> dict[str, Any]:
+def packed_columns(columns: Mapping[str, Any]) -> bytes:
+    """Return what `read_columns` read as a body again, column by column, and nothing besides."""
+    return orjson.dumps({"inputs": columns}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def read_columns(body: bytes, kind: str = JSON) -> dict[str, Any]:
     """Read a request's body.
+
+    Parameters
+    ----------
+    kind
+        What the body is: `JSON` or `CSV`.
 
     Returns
     -------
@@ -68,7 +90,17 @@ def read_columns(body: bytes) -> dict[str, Any]:
     Refused
         If the body is not in one of the `FORMATS`, or a field is not what was expected.
     """
-    return _checked(_columns_of(_parsed(body)))
+    text = body.removeprefix(BOM_UTF8)
+    _refuse_crowded(text, kind)
+    return _checked(_of_csv(text) if kind == CSV else _columns_of(_parsed(text)))
+
+
+def _refuse_crowded(body: bytes, kind: str) -> None:
+    """Refuse what would take long to read, and could only be refused once it was."""
+    begins_part = (b"\n",) if kind == CSV else (b"[", b"{")
+    parts = sum(body.count(begin) for begin in begins_part)
+    if body.count(b",") > MAX_VALUES or parts > MAX_PARTS:
+        raise Refused(f"The body holds more than {MAX_ROWS} flights can; send fewer rows.")
 
 
 def _parsed(body: bytes) -> tuple[str, Any]:
@@ -76,12 +108,11 @@ def _parsed(body: bytes) -> tuple[str, Any]:
     message = _json(body)
     if not isinstance(message, dict):
         raise Refused(f"The body must be a JSON object with one of {', '.join(FORMATS)}.")
-    if len(message) != 1 or not set(message) <= set(FORMATS):
-        raise Refused(
-            f"The body needs one of {', '.join(FORMATS)} and nothing else; "
-            f"it has {', '.join(sorted(message)[:5]) or 'none'}."
-        )
-    return message.popitem()
+    given = [name for name in FORMATS if name in message]
+    if len(given) != 1:
+        has = ", ".join(given) or "none"
+        raise Refused(f"The body needs exactly one of {', '.join(FORMATS)}; it has {has}.")
+    return given[0], message[given[0]]
 
 
 def _json(body: bytes) -> Any:
@@ -91,7 +122,8 @@ def _json(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         if b"NaN" in body:
             with suppress(ValueError, KeyError, RecursionError):
-                return json.loads(body, parse_constant={"NaN": None}.__getitem__)
+                text = str(body, "utf-8")
+                return json.loads(text, parse_constant={"NaN": None}.__getitem__)
         raise Refused(f"The body is not JSON: {error}.") from error
 
 
@@ -99,8 +131,8 @@ def _columns_of(parsed: tuple[str, Any]) -> Columns:
     name, content = parsed
     if name == "dataframe_split":
         return _of_split(content)
-    if name == "instances" and isinstance(content, dict):
-        return _of_lists(content)
+    if name in ("instances", "inputs") and isinstance(content, dict):
+        return _of_lists(name, content)
     if not isinstance(content, list) or any(not isinstance(record, dict) for record in content):
         raise Refused(f"{name} must be a list of objects, one for each flight.")
     given = set().union(*content) if content else set(FEATURES)
@@ -116,29 +148,65 @@ def _of_split(content: Any) -> Columns:
         raise Refused("dataframe_split needs 'columns' and 'data', both lists.")
     if any(not isinstance(name, str) for name in names):
         raise Refused("dataframe_split needs names as 'columns', all of them strings.")
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise Refused(f"dataframe_split names the column {twice[0]} more than once.")
+    _refuse_twice(names)
     if any(not isinstance(row, list) or len(row) != len(names) for row in data):
         raise Refused(f"Every row of dataframe_split needs {len(names)} values.")
     columns = zip(*data, strict=True) if data else ([] for _ in names)
     return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
 
-def _of_lists(content: Mapping[str, Any]) -> Columns:
+def _of_lists(name: str, content: Mapping[str, Any]) -> Columns:
     if any(not isinstance(column, list) for column in content.values()):
-        raise Refused("instances, given by column, needs a list for each of them.")
+        raise Refused(f"{name}, given by column, needs a list for each of them.")
     if len({len(column) for column in content.values()}) > 1:
-        raise Refused("instances, given by column, needs lists of one length.")
+        raise Refused(f"{name}, given by column, needs lists of one length.")
     return dict(content)
 
 
+def _of_csv(body: bytes) -> Columns:
+    """Read a table with a line of names, as `pandas.DataFrame.to_csv` writes it."""
+    try:
+        lines = str(body, "utf-8").splitlines(keepends=True)
+        names, *rows = [row for row in csv.reader(lines, strict=True) if row]
+    except (ValueError, csv.Error) as error:
+        raise Refused("The body is not CSV in UTF-8 with a line of names.") from error
+    _refuse_twice(names)
+    if any(len(row) != len(names) for row in rows):
+        raise Refused(f"Every line of the CSV needs {len(names)} values.")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    given = {name: columns[name] for name in FEATURES if name in columns}
+    return {name: _of_text(name, values) for name, values in given.items()}
+
+
+def _refuse_twice(names: list[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise Refused(f"The column {shown(twice[0])} is named more than once.")
+
+
+def _of_text(name: str, values: list[str]) -> list[Any]:
+    """Return a column of a CSV as JSON would carry it: numbers where they belong, null for none."""
+    read = str if name in CATEGORICAL else _number
+    try:
+        return [None if value in MISSING else read(value) for value in values]
+    except ValueError as error:
+        raise Refused(f"{name} must be a number in every row.") from error
+
+
+def _number(text: str) -> float:
+    if "_" in text:
+        raise ValueError("Python reads 1_0 as 10; a CSV has no such numbers")
+    return float(text)
+
+
 def _checked(columns: Columns) -> dict[str, Any]:
-    missing = [name for name in FEATURES if name not in columns]
+    missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise Refused(f"Missing: {', '.join(missing)}. Expected: {', '.join(FEATURES)}.")
     count = len(columns[FEATURES[0]])
     if not 1 <= count <= MAX_ROWS:
         raise Refused(f"{count} rows were sent; a request takes 1 to {MAX_ROWS}.")
+    absent = dict.fromkeys(WEATHER, [None] * count)
+    columns = absent | columns
     numbers = {name: _numbers(name, columns[name]) for name in NUMERIC}
     return {**numbers, **{name: _words(name, columns[name]) for name in CATEGORICAL}}
 
@@ -146,6 +214,13 @@ def _checked(columns: Columns) -> dict[str, Any]:
 def _words(name: str, values: list[Any]) -> list[str]:
     if _types(name, values) != {str}:
         raise Refused(f"{name} must be a string in every row.")
+    different = set(values)
+    if max(map(len, different)) > MAX_LETTERS:
+        raise Refused(f"{name} must have at most {MAX_LETTERS} letters in every row.")
+    try:
+        "".join(different).encode()
+    except UnicodeEncodeError as error:
+        raise Refused(f"{name} must be text that UTF-8 can write, in every row.") from error
     return values
 
 
@@ -169,19 +244,32 @@ def _types(name: str, values: list[Any]) -> set[type]:
     return types
 
 
+def shown(sent: str) -> str:
+    """Return a name that was sent as an answer may repeat it: short, and text that can be sent."""
+    short = sent if len(sent) <= MAX_ECHOED else f"{sent[:MAX_ECHOED]}..."
+    return short.encode("utf-8", "replace").decode()
+
+
 def _property(name: str) -> dict[str, Any]:
     if name in CATEGORICAL:
-        return {"type": "string"}
+        return {"type": "string", "maxLength": MAX_LETTERS}
     return {"type": ["number", "null"] if name in WEATHER else "number"}
 
 
 _FLIGHT = {
     "type": "object",
     "properties": {name: _property(name) for name in FEATURES},
-    "required": list(FEATURES),
+    "required": list(REQUIRED),
 }
 _LIMIT = f"At most {MAX_ROWS} flights, and {MAX_BYTES} bytes in all."
 _FLIGHTS = {"type": "array", "items": _FLIGHT, "minItems": 1, "description": _LIMIT}
+NOTES = f"""
+Further columns and keys, `params` among them, are passed over; weather columns may be left out.
+`inputs` and `instances` may also be an object with a list for each column, all of one length. A
+`{CSV}` has a line of names. Unlike MLflow's server this one refuses what it would have to guess:
+text for a number, a number for text, more than {MAX_LETTERS} letters, a column twice, any encoding
+but UTF-8; and it does so with 422, where MLflow answers 400.
+"""
 _SPLIT = {
     "type": "object",
     "properties": {
@@ -210,7 +298,7 @@ def _alternative(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         "type": "object",
         "properties": {name: schema},
         "required": [name],
-        "additionalProperties": False,
+        "not": {"anyOf": [{"required": [other]} for other in FORMATS if other != name]},
     }
 
 
@@ -218,6 +306,7 @@ REQUEST_SCHEMA = {
     "anyOf": [
         _alternative("dataframe_records", _FLIGHTS),
         _alternative("instances", _FLIGHTS),
+        _alternative("inputs", _FLIGHTS),
         _alternative("dataframe_split", _SPLIT),
     ]
 }
@@ -235,6 +324,10 @@ ANSWER_SCHEMA = {
 }
 ERROR_SCHEMA = {
     "type": "object",
-    "properties": {"error": {"type": "string"}},
-    "required": ["error"],
+    "properties": {
+        "error": {"type": "string"},
+        "error_code": {"type": "string", "description": "As MLflow has it."},
+        "message": {"type": "string", "description": "The same sentence, where MLflow has it."},
+    },
+    "required": ["error", "error_code", "message"],
 }

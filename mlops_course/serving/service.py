@@ -13,14 +13,11 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
-import numpy as np
-import orjson
 import pandas as pd
 
 from mlops_course.core.errors import ServiceError
@@ -32,28 +29,6 @@ WORKER = "mlops_course.serving.worker"
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
 ROWS_PER_REQUEST = 1_000
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the service answered to a batch of rows.
-
-    Attributes
-    ----------
-    probability
-        Probability of late, shape (rows,); NaN where a request failed.
-    version
-        The model version that answered.
-    latency_ms
-        Milliseconds each request took, shape (requests,).
-    errors
-        Requests that the service refused.
-    """
-
-    probability: np.ndarray
-    version: str
-    latency_ms: np.ndarray
-    errors: int
 
 
 class Service:
@@ -70,14 +45,21 @@ class Service:
         The file of the prediction log; without one, nothing is kept.
     access_log
         The file of the access log, one JSON object a line; ``-`` for standard error.
+    hosts
+        Names besides those of this machine under which clients may ask, for instance a proxy's.
     """
 
     def __init__(
-        self, port: int = 0, predictions: Path | None = None, access_log: Path | str | None = None
+        self,
+        port: int = 0,
+        predictions: Path | None = None,
+        access_log: Path | str | None = None,
+        hosts: Sequence[str] = (),
     ) -> None:
         self._port = port
         self._predictions = predictions
         self._access_log = access_log
+        self._hosts = hosts
         self._lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -167,10 +149,22 @@ class Service:
                 self._wait_until_ready()
 
     def share(self, split: Split) -> None:
-        """Share requests between champion and challenger from the next one on."""
+        """Share requests between champion and challenger from the next one on.
+
+        Raises
+        ------
+        ServiceError
+            If the service does not answer or cannot; the split before stays.
+        """
         with self._lock:
             self.start()
-            self._order({"split": split.mode, "share": split.share})
+            failed = self._order({"split": split.mode, "share": split.share})
+            if failed:
+                raise ServiceError(
+                    f"The service could not split requests by {split}: {failed}.",
+                    "It knows the ways that `Split` knows.",
+                    "Stop it and start it again; the split before stays in place.",
+                )
             self.split = split
 
     def begin_log(self, path: Path) -> None:
@@ -201,7 +195,7 @@ class Service:
         except httpx.HTTPError:
             return False
 
-    def score(self, rows: pd.DataFrame, batch: int = ROWS_PER_REQUEST) -> Scores:
+    def score(self, rows: pd.DataFrame, batch: int = ROWS_PER_REQUEST) -> client.Scores:
         """Send rows as real requests of ``batch`` rows each, and return the answers in order.
 
         Raises
@@ -216,20 +210,8 @@ class Service:
                 "Call load with a registered model's path first.",
             )
         pieces = [rows.iloc[start : start + batch] for start in range(0, len(rows), batch)]
-        parts: list[np.ndarray] = []
-        errors = 0
-        version = self.version
         answers = self.send(map(request_body, pieces))
-        for piece, response in zip(pieces, answers, strict=True):
-            if response.is_success:
-                answer = orjson.loads(response.content)
-                parts.append(np.array(answer["predictions"], dtype="float64"))
-                version = answer["model_version"]
-            else:
-                parts.append(np.full(len(piece), np.nan))
-                errors += 1
-        probability = np.concatenate(parts) if parts else np.empty(0)
-        return Scores(probability, version, milliseconds(answers), errors)
+        return client.read_scores(answers, [len(piece) for piece in pieces], self.version)
 
     def send(self, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[httpx.Response]:
         """Send bodies one after the other and return the answers, refusals among them.
@@ -323,6 +305,8 @@ class Service:
         for name, value in given.items():
             if value:
                 options += [name, str(value)]
+        for host in self._hosts:
+            options += ["--allow-host", host]
         return options
 
     def _order(self, order: Mapping[str, object]) -> str:
@@ -370,11 +354,6 @@ class Service:
             "Production traffic goes through it.",
             "Run again: a new one is started by itself.",
         )
-
-
-def milliseconds(answers: Sequence[httpx.Response]) -> np.ndarray:
-    """Return how long each answer took, shape (answers,)."""
-    return np.array([1000 * answer.elapsed.total_seconds() for answer in answers])
 
 
 def _not_started(why: str) -> ServiceError:

@@ -24,7 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from mlops_course.core.errors import CourseError, WorkspaceError
 from mlops_course.serving.app import Scorer, create_app
-from mlops_course.serving.metrics import Metrics, Observed
+from mlops_course.serving.edge import Connection, Guarded, Observed
+from mlops_course.serving.metrics import Metrics
 from mlops_course.serving.prediction_log import PredictionLog
 from mlops_course.serving.routing import Split
 
@@ -54,8 +55,10 @@ def main() -> None:
         return
     scorer = Scorer(metrics, log)
     config = uvicorn.Config(
-        Observed(create_app(scorer), metrics, access),
-        log_level="error",
+        Observed(Guarded(create_app(scorer), options.allow_host), metrics, access),
+        http=Connection,
+        ws="none",
+        log_level="critical",
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=GRACE_SECONDS,
@@ -76,6 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--predictions", type=Path)
     parser.add_argument("--access-log", metavar="FILE", help="- is stderr")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME")
     return parser.parse_args()
 
 

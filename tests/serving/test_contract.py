@@ -8,14 +8,14 @@ import orjson
 import pandas as pd
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, REQUIRED, WEATHER, encode
 from mlops_course.data.flights import load_flights
 from mlops_course.registry import versions
-from mlops_course.serving.contract import Refused, read_columns, request_body
+from mlops_course.serving.contract import CSV, Refused, read_columns, request_body
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 from mlops_course.training.trainer import TrainingConfig, train
@@ -67,6 +67,7 @@ def test_service_when_its_own_description_generates_the_traffic_then_keeps_to_it
     @GENERATED
     @given(case=description["/invocations"]["POST"].as_strategy(generation_mode=mode))
     def hold(case):
+        assume(case.media_type != CSV or mode == GenerationMode.NEGATIVE)  # no schema tells a CSV
         response = case.call_and_validate()
         answered.append(response.status_code)
 
