@@ -257,9 +257,9 @@ def _values(entry: Scored, at: float) -> dict[str, Any]:
 
 def _size(database: sqlite3.Connection) -> int:
     """Return the bytes in use; SQLite fills what was deleted before it makes the file larger."""
-    figures = ("page_count", "freelist_count", "page_size")
-    pages, free, size = (database.execute(f"PRAGMA {one}").fetchone()[0] for one in figures)
-    return int((pages - free) * size)
+    names = ("page_count", "freelist_count", "page_size")
+    found = {name: database.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+    return int((found["page_count"] - found["freelist_count"]) * found["page_size"])
 
 
 def read_predictions(
@@ -302,10 +302,9 @@ def read_predictions(
             continue
         for name, values in flights.items():
             kept[name].append(values)
-    columns: dict[str, Any] = {
-        name: np.concatenate(parts) if parts else [] for name, parts in kept.items()
-    }
-    table = pd.DataFrame(columns)[[*_HEAD[:1], "row", *_HEAD[1:], "probability", *FEATURES]]
+    columns = [*_HEAD[:1], "row", *_HEAD[1:], "probability", *FEATURES]
+    parts = {name: np.concatenate(kept[name]) for name in columns if kept[name]}
+    table = pd.DataFrame(parts, columns=columns)
     table["at"] = pd.to_datetime(table["at"].astype("float64"), unit="s", utc=True)
     table.attrs["unreadable"] = unreadable
     return table

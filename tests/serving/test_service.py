@@ -99,7 +99,8 @@ def test_invocations_when_weather_is_null_or_a_category_is_new_then_scores(live,
         (b"{", 422, "not JSON"),
         (b"\xff\xfe", 422, "not JSON"),
         (b"[1]", 422, "must be a JSON object"),
-        (b'{"instances": [], "params": {}}', 422, "and nothing else"),
+        (b'{"instances": [], "inputs": []}', 422, "exactly one of"),
+        (b'{"instances": [], "params": {}}', 422, "0 rows"),
         (b'{"instances": {"hour": 1}}', 422, "a list for each"),
         (b'{"instances": {"hour": [1], "temp": []}}', 422, "lists of one length"),
         (b'{"dataframe_split": {"columns": ["hour", "hour"], "data": []}}', 422, "more than once"),
@@ -172,7 +173,7 @@ def test_invocations_when_too_many_flights_are_sent_then_says_how_many_are_allow
     assert answer.status_code == 422 and "takes 1 to 20000" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("kind", ["text/csv", "application/x-www-form-urlencoded", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_invocations_when_the_content_type_is_another_then_415(live, flights, kind):
     headers = {"content-type": kind} if kind else {}
     body = request_body(flights.iloc[:1])
@@ -191,7 +192,7 @@ def test_service_when_a_route_is_unknown_then_names_those_there_are(live, method
 
 def test_invocations_when_the_client_is_slow_then_others_are_served_and_it_gets_408(live, flights):
     address = ("127.0.0.1", int(live.url.rpartition(":")[2]))
-    head = "POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = "POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     with socket.create_connection(address, timeout=BODY_SECONDS + 10) as slow:
         slow.sendall(f"{head}content-length: 100\r\n\r\n{{".encode())
         assert live.score(flights.iloc[:1]).errors == 0
@@ -205,8 +206,12 @@ def test_service_when_mlflows_own_client_calls_it_then_it_works_unchanged(live, 
     client.wait_server_ready(timeout=5)
     frame = flights.iloc[:30][list(FEATURES)]
     frame.loc[frame.index[:3], ["temp", "pressure"]] = np.nan  # which this client writes as NaN
-    answered = client.invoke(frame).get_predictions().iloc[:, 0]
-    np.testing.assert_allclose(answered, models[0][0].probability(frame), atol=1e-6)
+    whole = flights.iloc[:30][list(FEATURES)].astype({name: str for name in CATEGORICAL})
+    whole = whole.assign(temp=40.0, pressure=1012.5)
+    for sent, params in ((frame, None), (frame, {"cut": 0.4}), (whole.to_dict("records"), None)):
+        answered = client.invoke(sent, params).get_predictions().iloc[:, 0]
+        expected = models[0][0].probability(frame if sent is frame else whole)
+        np.testing.assert_allclose(answered, expected, atol=1e-6)
 
 
 def test_metrics_when_flights_were_scored_then_count_rows_nulls_and_unseen(live, flights):
@@ -306,8 +311,11 @@ def test_service_when_it_crashes_then_the_answer_tells_only_the_id_and_the_log_t
         answers = [post(service, body) for _ in range(2)]
     request_id = answers[0].headers["x-request-id"]
     assert [answer.status_code for answer in answers] == [500, 500]
+    sentence = f"The service failed; its log tells why under {request_id}."
     assert answers[0].json() == {
-        "error": f"The service failed; its log tells why under {request_id}."
+        "error": sentence,
+        "error_code": "INTERNAL_ERROR",
+        "message": sentence,
     }
     lines = [orjson.loads(line) for line in access.read_text().splitlines()]
     crashed = next(line for line in lines if line.get("crashed"))
