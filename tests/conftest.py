@@ -20,6 +20,7 @@ BROWSER_OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP hub.example 127.0.0.1",
     "--no-first-run",
 )
 
