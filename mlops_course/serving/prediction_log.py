@@ -199,7 +199,10 @@ class Writer:
             self._write_together([one for one in batch if one is not None])
 
     def _write_together(self, handed_in: list[tuple[Sequence[Scored], "Future[None]"]]) -> None:
-        batch = [one for one in handed_in if one[1].set_running_or_notify_cancel()]
+        batch = []
+        for entries, done in handed_in:
+            if done.set_running_or_notify_cancel():
+                batch.append((entries, done))
         try:
             self.log.append(*chain.from_iterable(entries for entries, _ in batch))
         except Exception as error:
