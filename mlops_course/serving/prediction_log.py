@@ -192,11 +192,12 @@ class Writer:
     def _work(self) -> None:
         going_on = True
         while going_on:
-            batch = [self._waiting.get()]
+            found = [self._waiting.get()]
             while not self._waiting.empty():
-                batch.append(self._waiting.get())
-            going_on = None not in batch
-            self._write_together([one for one in batch if one is not None])
+                found.append(self._waiting.get())
+            going_on = None not in found
+            handed_in = [one for one in found if one is not None]
+            self._write_together(handed_in)
 
     def _write_together(self, handed_in: list[tuple[Sequence[Scored], "Future[None]"]]) -> None:
         batch = []
