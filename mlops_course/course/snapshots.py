@@ -1,18 +1,19 @@
 """Snapshots of a workspace: what took long to make in one need not be made again in the next.
 
-They lie in the cache, one a name. A snapshot fits the folder that it was taken of, since MLflow's
-store names its files by their full paths.
+They lie in the cache, one a name. A snapshot fits any workspace of the same kind: MLflow's store
+names its files by their full paths, and these are rewritten when it is restored.
 """
 
 import hashlib
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlops_course.core.files import back_up
-from mlops_course.core.workspace import Workspace
+from mlops_course.core.workspace import OWN_PREFIX, Workspace, mend
 
 
 def take(workspace: Workspace, name: str, digest: str) -> None:
@@ -28,11 +29,12 @@ def take(workspace: Workspace, name: str, digest: str) -> None:
     kept.parent.mkdir(parents=True)
     with TemporaryDirectory(dir=kept.parent) as folder:
         draft = Path(folder) / "draft"
-        apart = {workspace.database.name, workspace.cache.name}
         shutil.copytree(
             workspace.root,
             draft,
-            ignore=lambda place, names: apart if Path(place) == workspace.root else (),
+            ignore=lambda place, names: (
+                _left_out(workspace, names) if Path(place) == workspace.root else ()
+            ),
         )
         back_up(workspace.database, draft / workspace.database.name)
         draft.rename(kept)
@@ -54,6 +56,7 @@ def restore(workspace: Workspace, name: str, digest: str) -> bool:
             dirs_exist_ok=True,
         )
         back_up(kept / workspace.database.name, workspace.database)
+        mend(workspace)
         return True
     return False
 
@@ -71,6 +74,12 @@ def digest_of_folder(folder: Path) -> str:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
             found.update(f"{name.as_posix()} {content}\n".encode())
     return found.hexdigest()
+
+
+def _left_out(workspace: Workspace, names: Sequence[str]) -> set[str]:
+    """Return what a snapshot has no use for: caches, and what makes a folder this workspace."""
+    own = {name for name in names if name.startswith(OWN_PREFIX)}
+    return {workspace.database.name, workspace.cache.name, *own}
 
 
 def _place(workspace: Workspace, name: str, digest: str) -> Path:

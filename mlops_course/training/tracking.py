@@ -8,11 +8,11 @@ import logging
 import os
 import platform
 import re
+import shutil
 import sqlite3
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,12 +36,22 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from mlflow.types import ColSpec, DataType, Schema
 from sqlalchemy.exc import SQLAlchemyError
 
+from mlops_course.core.addresses import begin_at
 from mlops_course.core.errors import CourseError, WorkspaceError
-from mlops_course.core.files import back_up, copy_file, replacing, sqlite_url
-from mlops_course.core.workspace import CLONE, RESET, Workspace, check_store, open_workspace
+from mlops_course.core.files import back_up, replacing, sqlite_url
+from mlops_course.core.holders import hold
+from mlops_course.core.workspace import (
+    CLONE,
+    RESET,
+    Workspace,
+    check_store,
+    locked,
+    open_workspace,
+)
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import fingerprint
 from mlops_course.training.model import DelayModel
@@ -108,8 +118,12 @@ def connect(workspace: Workspace) -> Store:
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
     check_store(workspace)
     try:
-        if not workspace.database.exists() or workspace.database.stat().st_size == 0:
-            copy_file(_empty_store(workspace), workspace.database)
+        with locked(workspace):
+            hold(workspace.outermost)
+            if not workspace.database.exists() or workspace.database.stat().st_size == 0:
+                _make_store(workspace)
+        # MLflow remembers where a run has its files by the run's id alone, whatever the store.
+        _artifact_repos_cache.clear()
         mlflow.set_tracking_uri(workspace.tracking_uri)
         mlflow.set_registry_uri(workspace.tracking_uri)
         client = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
@@ -126,7 +140,12 @@ def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> st
     """Return an experiment's id; it is made on first use, and restored if it was deleted."""
     found = client.get_experiment_by_name(name)
     if found is None:
-        return client.create_experiment(name, workspace.artifacts.as_uri())
+        try:
+            return client.create_experiment(name, workspace.artifacts.as_uri())
+        except MlflowException as error:
+            found = client.get_experiment_by_name(name)  # another program may have been faster
+            if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
     if found.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(found.experiment_id)
     return found.experiment_id
@@ -147,8 +166,7 @@ def copy_of(store: Store, folder: str) -> Store:
     place = open_workspace(store.workspace.root / folder, cache=store.workspace.cache)
     try:
         back_up(store.workspace.database, place.database)
-        with closing(sqlite3.connect(place.database)) as copy, copy:
-            copy.execute("UPDATE experiments SET artifact_location = ?", [place.artifacts.as_uri()])
+        begin_at(place.database, place.artifacts)
     except sqlite3.Error as error:
         raise explain(error) from error
     return replace(
@@ -342,6 +360,12 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.rstrip() if done.returncode == 0 else None
+
+
+def _make_store(workspace: Workspace) -> None:
+    with replacing(workspace.database) as partial:
+        shutil.copyfile(_empty_store(workspace), partial)
+        begin_at(partial, workspace.artifacts)
 
 
 def _empty_store(workspace: Workspace) -> Path:

@@ -1,15 +1,22 @@
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from mlops_course.core.files import (
+    alone,
     back_up,
-    copy_file,
+    check_writing,
     database_files,
     delete_database,
     open_to_read,
     replacing,
+    sqlite_url,
     write_text,
 )
 
@@ -40,11 +47,10 @@ def test_replacing_when_the_block_fails_then_the_old_file_stays_and_nothing_else
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_write_and_copy_when_done_then_the_target_is_whole_and_alone(tmp_path):
+def test_write_when_done_then_the_target_is_whole_and_alone(tmp_path):
     write_text(tmp_path / "one", "a\nb\n")
-    copy_file(tmp_path / "one", tmp_path / "two")
-    assert (tmp_path / "two").read_bytes() == b"a\nb\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    assert (tmp_path / "one").read_bytes() == b"a\nb\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 def test_back_up_when_the_source_is_open_then_the_copy_has_what_was_committed(database, tmp_path):
@@ -68,3 +74,46 @@ def test_delete_when_a_database_has_an_open_log_then_nothing_of_it_is_left(datab
     delete_database(database)
     delete_database(database)
     assert not list(database.parent.iterdir())
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "what?", "C#", "My%20Course", "100%", "\u00e9"])
+def test_url_when_the_path_has_signs_of_addresses_then_sqlalchemy_finds_the_same_file(name):
+    path = Path(f"/courses/{name}/mlflow.db")
+    assert make_url(sqlite_url(path)).database == path.as_posix()
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from mlops_course.core.files import alone
+with alone(Path(sys.argv[1]), 5):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_alone_when_another_process_is_in_then_waits_no_longer_than_said_and_its_death_ends_it(
+    tmp_path,
+):
+    lock = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDING, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(TimeoutError, match="another program"), alone(lock, 0.1):
+            pass
+        other.kill()
+        other.wait()
+        with alone(lock, 5):
+            pass
+
+
+def test_alone_when_the_lock_has_no_folder_then_an_error_of_the_system(tmp_path):
+    with pytest.raises(OSError, match="unable to open"), alone(tmp_path / "none" / "lock", 1):
+        pass
+
+
+def test_check_writing_when_done_then_leaves_nothing_and_says_where_it_cannot(tmp_path):
+    check_writing(tmp_path)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(OSError):
+        check_writing(tmp_path / "none")

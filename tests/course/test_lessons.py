@@ -2,6 +2,8 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -131,7 +133,7 @@ def package(tmp_path, monkeypatch):
 
 
 def key_of(two_lessons):
-    return lessons._digests({"01": two_lessons / "01_x.ipynb"}, open_lessons())["01"]
+    return lessons._digests({"01": two_lessons / "01_x.ipynb"})["01"]
 
 
 @pytest.mark.parametrize("name", ["core/errors.py", "course/texts/01.toml", "ui/static/a.json"])
@@ -171,6 +173,66 @@ def test_key_of_a_kept_state_when_a_package_has_another_version_then_is_another(
         known = module.version
         monkeypatch.setattr(module, "version", lambda it, old=known: "9" if it == name else old(it))
     assert key_of(two_lessons) != before
+
+
+def test_start_when_the_workspace_was_moved_then_goes_on_there_and_the_old_folder_stays_away(
+    two_lessons, home, tmp_path, monkeypatch
+):
+    first = start("02")
+    (found,) = first.store.client.search_runs([experiment_of(first, "lesson-01")])
+    first.store.client.log_text(found.info.run_id, "kept", "note.txt")
+    moved = home.rename(tmp_path / "moved")
+    monkeypatch.setenv("MLOPS_COURSE_HOME", str(moved))
+    again = start("02")
+    assert again.prepared == () and runs_of(again) == ["left"]
+    assert mlflow.artifacts.load_text(f"runs:/{found.info.run_id}/note.txt") == "kept"
+    with mlflow.start_run():
+        mlflow.log_text("new", "new.txt")
+    assert list(moved.rglob("new.txt")) and not home.exists()
+
+
+def experiment_of(lesson, name):
+    return lesson.store.client.get_experiment_by_name(name).experiment_id
+
+
+def test_start_when_another_workspace_has_a_kept_state_then_takes_it_and_points_to_its_own_files(
+    two_lessons, home, played, tmp_path, monkeypatch
+):
+    kept = start("02").workspace.identity
+    monkeypatch.setenv("MLOPS_COURSE_HOME", str(tmp_path / "another"))
+    shutil.copytree(home / "cache", open_workspace().cache, dirs_exist_ok=True)
+    lesson = start("02")
+    assert played == ["01"] and runs_of(lesson) == ["left"]
+    place = lesson.workspace.artifacts.as_uri()
+    assert all(e.artifact_location == place for e in lesson.store.client.search_experiments())
+    assert lesson.workspace.identity != kept
+
+
+STARTING = """
+import sys
+from pathlib import Path
+from mlops_course.course import lessons
+lessons.NOTEBOOKS = Path(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+lessons.start("02")
+"""
+
+
+def test_start_when_two_notebooks_do_it_at_once_then_the_earlier_lesson_is_played_once(
+    two_lessons, home
+):
+    command = [sys.executable, "-c", STARTING, str(two_lessons)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    notebooks = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    assert [notebook.stdout.readline() for notebook in notebooks] == ["ready\n"] * 2
+    for notebook in notebooks:
+        notebook.stdin.write("go\n")
+        notebook.stdin.flush()
+    assert [notebook.communicate(timeout=60)[0] for notebook in notebooks] == [
+        "Lesson 02 is ready.\n"
+    ] * 2
+    assert runs_of(start("02")) == ["left"]
 
 
 def test_start_when_the_learner_has_runs_then_takes_no_kept_state(two_lessons, played):

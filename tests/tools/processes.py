@@ -1,12 +1,24 @@
 """Finding and ending the processes that tests start."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import psutil
 
+from mlops_course.core.workspace import Workspace
 from mlops_course.serving.service import WORKER
+
+HOLDING = """
+import sys
+from pathlib import Path
+from mlops_course.core.holders import hold
+hold(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 def scorers(variable: str, value: str) -> list[int]:
@@ -48,3 +60,11 @@ def _tell(orders: Iterable[Callable[[], None]]) -> None:
     for order in orders:
         with suppress(psutil.NoSuchProcess):
             order()
+
+
+def holding(workspace: Workspace) -> subprocess.Popen[bytes]:
+    """Return a process that has a workspace open; as a context it is waited for."""
+    command = [sys.executable, "-c", HOLDING, str(workspace.root)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    return process

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mlops_course.core.errors import WorkspaceError
-from mlops_course.core.workspace import reset_workspace
+from mlops_course.core.workspace import open_workspace, reset_workspace
 from mlops_course.data.flights import fingerprint, labelled, load_flights
 from mlops_course.registry import versions
 from mlops_course.training import tracking
@@ -109,6 +109,56 @@ def test_connect_when_the_experiment_was_deleted_then_brings_it_back_with_its_ru
     again = tracking.connect(workspace)
     names = [run.info.run_name for run in again.client.search_runs([again.experiment_id])]
     assert names == ["kept"]
+
+
+CONNECTING = """
+import sys
+from mlops_course.core.workspace import open_workspace
+from mlops_course.training import tracking
+print("ready", flush=True)
+for root in sys.stdin:
+    store = tracking.connect(open_workspace(root.strip()))
+    tracking.end_run(store, tracking.start_run(store, "mine", tracking.provenance(), {}))
+    tracking.open_experiment(store.client, "another", store.workspace)
+    print("done", flush=True)
+"""
+
+
+def test_connect_when_two_programs_make_a_workspace_at_once_then_both_keep_their_runs(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    programs = [subprocess.Popen([sys.executable, "-c", CONNECTING], **pipes) for _ in range(2)]
+    assert [program.stdout.readline() for program in programs] == ["ready\n"] * 2
+    for turn in range(4):
+        for program in programs:
+            program.stdin.write(f"{tmp_path / str(turn)}\n")
+            program.stdin.flush()
+        assert [program.stdout.readline() for program in programs] == ["done\n"] * 2
+        store = tracking.connect(open_workspace(tmp_path / str(turn)))
+        found = store.client.search_runs([store.experiment_id])
+        assert [run.info.status for run in found] == ["FINISHED"] * 2
+    for program in programs:
+        program.communicate()
+
+
+def test_connect_when_the_store_is_new_then_mlflows_own_experiment_writes_into_the_workspace(
+    workspace,
+):
+    client = tracking.connect(workspace).client
+    client.log_text(client.create_run("0").info.run_id, "text", "a.txt")
+    assert list(workspace.artifacts.rglob("a.txt"))
+
+
+@pytest.mark.parametrize("name", ["what?", "C#", "My%20Course", "100%"])
+def test_connect_when_the_path_has_signs_of_addresses_then_everything_is_in_that_folder(
+    tmp_path, shared_workspace, name
+):
+    root = tmp_path / name / "workspace"
+    store = tracking.connect(open_workspace(root, cache=shared_workspace.cache))
+    run_id = tracking.start_run(store, "one", tracking.provenance(), {})
+    store.client.log_text(run_id, "text", "a.txt")
+    assert mlflow.artifacts.load_text(f"runs:/{run_id}/a.txt") == "text"
+    assert list(root.rglob("a.txt")) and (root / "mlflow.db").stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_connect_when_the_workspace_is_gone_then_says_what_to_do(workspace):
