@@ -16,7 +16,7 @@ import pandas as pd
 
 from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.core.verdicts import Verdict
-from mlops_course.core.workspace import Workspace, open_workspace
+from mlops_course.core.workspace import Workspace, open_workspace, own_run_log
 from mlops_course.data.features import vocabulary_of
 from mlops_course.data.flights import FIRST_HELD_OUT, labelled
 from mlops_course.data.stream import Week
@@ -93,11 +93,12 @@ def run_pipeline(
     if not isinstance(workspace, Workspace):
         workspace = open_workspace(workspace)
     store = tracking.connect(workspace)
-    if service is not None:
-        yield from _Run(config, store, service).events()
-        return
-    with closing(Service()) as own:
-        yield from _Run(config, store, own).events()
+    with own_run_log(workspace) as log:
+        if service is not None:
+            yield from _Run(config, store, service, log).events()
+            return
+        with closing(Service()) as own:
+            yield from _Run(config, store, own, log).events()
 
 
 @dataclass
@@ -106,6 +107,8 @@ class _Run:
 
     Attributes
     ----------
+    log
+        The file of the run's own prediction log.
     stage, stage_started
         The stage that is under way, and since when.
     champion, former, challenger
@@ -119,6 +122,7 @@ class _Run:
     config: RunConfig
     store: tracking.Store
     service: Service
+    log: Path
     run_id: str = ""
     cycle: int = FIRST_CYCLE
     stage: str = STAGES[0]
@@ -246,11 +250,10 @@ class _Run:
 
     def _open_production(self, loaded: stages.Loaded) -> Production:
         """Begin the run's prediction log, and choose the alert rules."""
-        log = self.store.workspace.run_log
-        self.service.begin_log(log)
+        self.service.begin_log(self.log)
         rules = (UnansweredRule(), AccuracyRule(self.config.threshold))
         vocabulary = vocabulary_of(loaded.rows)
-        return Production(self.service, log, loaded.reference, rules, vocabulary)
+        return Production(self.service, self.log, loaded.reference, rules, vocabulary)
 
     def _tell(self, result: ScoredWeek) -> Steps[None]:
         """Yield the week's alerts, and a message to the team for each that is new."""

@@ -235,6 +235,19 @@ def test_weeks_when_scored_then_the_prediction_log_holds_each_flight_once(place,
     assert called_late(first["probability"]).mean() == weeks[0].predicted_late
 
 
+def test_weeks_when_another_run_goes_on_in_the_workspace_then_each_reads_its_own_log(
+    place, service
+):
+    alone = only(run_pipeline(RunConfig("good", weeks=2), place, service), WeekScored)
+    events = run_pipeline(RunConfig("good", weeks=2), place, service)
+    weeks = [next(event for event in events if isinstance(event, WeekScored))]
+    with closing(Service()) as another:
+        only(run_pipeline(RunConfig("drift", weeks=1, seed=3), place, another), WeekScored)
+        weeks += only(events, WeekScored)
+    assert [week.accuracy for week in weeks] == [week.accuracy for week in alone]
+    assert [week.unanswered for week in weeks] == [0, 0]
+
+
 def test_week_when_the_feed_leaves_delays_empty_then_silence_alerts_and_nothing_is_retrained(
     place, service
 ):
