@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from mlops_course.core.errors import CourseError, RegistryError, ServiceError
 from mlops_course.core.files import database_files
@@ -25,6 +25,8 @@ MOVE_SECONDS = 30.0
 MODE = "split.mode"
 SHARE = "split.share"
 _following: WeakSet[Service] = WeakSet()
+# The identity of the workspace from which each service has its models.
+_serving: WeakKeyDictionary[Service, str] = WeakKeyDictionary()
 
 
 def set_split(store: Store, split: Split, service: Service | None = None) -> None:
@@ -73,8 +75,13 @@ def catch_up(
 ) -> None:
     """Make a service do what the registry says now, and tell what changed.
 
-    The champion comes last: with it the service is ready, and by then the split must hold.
+    The champion comes last: with it the service is ready, and by then the split must hold. Where
+    the workspace is another than the service has its models from, it begins anew and without one.
     """
+    if _replaced(service, store):
+        service.close()  # its log is gone, and a model that it holds is none of this workspace
+        service.start()
+        tell("The workspace was emptied or replaced; what the service had is forgotten.")
     champion = resolve(store, alias)
     split = get_split(store)
     challenger = find(store, CHALLENGER) if split.mode != "off" else None
@@ -170,6 +177,14 @@ def _wait(condition: Callable[[], bool], state: Callable[[], str]) -> None:
         time.sleep(POLL_SECONDS / 10)
 
 
+def _replaced(service: Service, store: Store) -> bool:
+    """Return whether a service has its models from a workspace that is not there any more."""
+    now = store.workspace.identity
+    before = _serving.get(service, now)
+    _serving[service] = now
+    return before != now
+
+
 def _load(service: Service, version: Registered, role: str) -> bool:
     """Load a version unless it has the role already; return whether it was new."""
     same = service.versions.get(role) == version.version and service.paths[role] == version.path
@@ -187,13 +202,14 @@ def _follow(
     ended: threading.Event,
 ) -> None:
     trouble = ""
-    seen = 0.0
+    seen: tuple[float, str] = (0.0, "")
     while not ended.wait(POLL_SECONDS):
         written = _written(store)
-        settled = written == seen and time.time() - written > SETTLED_SECONDS
+        now = (written, store.workspace.identity)
+        settled = now == seen and time.time() - written > SETTLED_SECONDS
         if settled and service.alive and not trouble:
             continue
-        seen = written
+        seen = now
         try:
             catch_up(service, store, alias, tell)
             trouble = ""

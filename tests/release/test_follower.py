@@ -14,7 +14,7 @@ import pytest
 
 from mlops_course.core.errors import RegistryError, ServiceError, WorkspaceError
 from mlops_course.core.verdicts import Check, Verdict
-from mlops_course.core.workspace import open_workspace
+from mlops_course.core.workspace import open_workspace, reset_workspace
 from mlops_course.data.flights import load_flights
 from mlops_course.registry import promotions, versions
 from mlops_course.release import follower
@@ -176,6 +176,48 @@ def test_serve_when_the_store_rests_then_the_registry_is_not_asked_until_it_is_w
         promote(store, "2")
         assert wait_until_served(service, "2") == "2"
         assert len(asked) > count
+
+
+def test_serve_when_the_workspace_is_reset_then_nothing_is_served_until_the_new_one_has_a_champion(
+    store, prepared, flights, monkeypatch
+):
+    monkeypatch.setattr(follower, "SETTLED_SECONDS", 0.3)
+    body = request_body(flights.iloc[:1])
+    told = []
+    with serve(store, tell=told.append) as service:
+        assert service.send([body])[0].status_code == 200
+        time.sleep(0.5)
+        reset_workspace(store.workspace)
+        wait_for(lambda: len(told) > 1)
+        assert "emptied or replaced" in told[0] and service.versions == {}
+        assert httpx.post(f"{service.url}/invocations", content=body, headers=JSON).is_server_error
+        again = tracking.connect(store.workspace)
+        result = train(flights, TrainingConfig(max_iter=7))
+        run_id, uri = tracking.log_training(
+            again, tracking.provenance(), result, flights, {}, name="t", seed=0, parent=""
+        )
+        promotions.log_verdict(again, run_id, PASSED)
+        versions.register(again, run_id, uri)
+        promote(again, "1")
+        assert wait_until_served(service, "1") == "1"
+        expected = result.model.probability(flights.iloc[:1])
+        assert service.score(flights.iloc[:1]).probability == pytest.approx(expected)
+    assert len(read_predictions(store.workspace.predictions)) == 1
+
+
+def test_serve_when_the_workspace_is_put_back_as_it_was_then_its_version_is_served_again(
+    store, prepared, flights, tmp_path
+):
+    """Version and folder are the same then, and yet it is another workspace in between."""
+    told = []
+    with serve(store, tell=told.append) as service:
+        reset_workspace(store.workspace)
+        wait_for(lambda: len(told) > 1)
+        shutil.rmtree(store.workspace.root)
+        shutil.copytree(prepared[1], store.workspace.root)
+        assert wait_until_served(service, "1") == "1"
+        assert service.score(flights.iloc[:1]).version == "1"
+    assert len(read_predictions(store.workspace.predictions)) == 1
 
 
 def test_serve_when_the_alias_points_at_nothing_then_says_what_to_do(store):
