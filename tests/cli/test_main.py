@@ -2,21 +2,28 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from processes import holding
 
-from mlops_course.core.workspace import open_workspace
+from mlops_course.cli import doctor
+from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.pipeline.scenarios import SCENARIOS
+from mlops_course.training import tracking
 
 
 @pytest.fixture
 def run(workspace):
-    def call(*arguments, **options):
+    def call(*arguments, home=workspace.root, **options):
         command = [sys.executable, "-m", "mlops_course", *arguments]
         if arguments:
-            command += ["--workspace", str(workspace.root)]
+            command += ["--workspace", str(home)]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
     return call
@@ -84,8 +91,8 @@ def test_command_when_none_is_given_then_lists_them(run):
 def test_doctor_when_all_is_well_then_status_0_and_names_every_check(run, workspace):
     done = run("doctor")
     assert done.returncode == 0, done.stdout
-    names = [line.split()[1] for line in done.stdout.splitlines()]
-    assert names == ["python", "packages", "memory", "disk", "ports", "workspace"]
+    names = [line[4:14].strip() for line in done.stdout.splitlines()]
+    assert names == [*doctor.ALWAYS_PRINTED, "databases", "addresses", "in use"]
     assert str(workspace.root) in done.stdout
 
 
@@ -103,6 +110,104 @@ def test_reset_when_confirmed_then_empties_a_damaged_workspace_and_keeps_the_cac
     assert not workspace.database.exists() and (workspace.cache / "flights.parquet").exists()
 
 
+def test_reset_when_a_service_runs_then_names_it_and_after_it_was_killed_deletes(run, workspace):
+    with holding(workspace) as other:
+        done = run("reset", "--yes")
+        assert done.returncode == 1 and f"(process {other.pid})" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert f"(process {other.pid})" in seen_by(run("doctor"))["in use"]
+        other.kill()
+    assert run("reset", "--yes").returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process that takes in orphans")
+def test_doctor_when_a_service_lost_its_program_then_says_how_to_end_it(run, workspace):
+    """Its stdin is held open by this test, as by a program that the service's own had started."""
+    workspace.predictions.touch()
+    command = [sys.executable, "-m", "mlops_course.serving.worker"]
+    command += ["--predictions", str(workspace.predictions)]
+    parent = (
+        "import subprocess, sys\n"
+        "print(subprocess.Popen(sys.argv[1:], stdin=0, stdout=2).pid, flush=True)"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", parent, *command], **pipes) as gone:
+        pid = int(gone.stdout.readline())
+        gone.stderr.readline()  # it listens
+        done = run("doctor")
+        gone.stdin.close()
+    assert done.returncode == 1 and f"(process {pid})" in seen_by(done)["left over"]
+    assert f"kill {pid}" in done.stdout
+
+
+def test_doctor_when_files_lie_elsewhere_then_tells_of_those_that_are_gone_alone(
+    run, workspace, tmp_path
+):
+    client = tracking.connect(workspace).client
+    for name in ("kept", "gone"):
+        (tmp_path / name).mkdir()
+        client.create_experiment(name, (tmp_path / name).as_uri())
+    (tmp_path / "gone").rmdir()
+    done = run("doctor")
+    assert done.returncode == 1
+    assert seen_by(done)["addresses"].startswith("1 lead to nothing, as file:///")
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("moment", ["after", "while it is written"])
+def test_doctor_when_any_database_is_damaged_then_names_it(run, workspace, moment):
+    log = open_workspace(workspace.lessons).predictions
+    with closing(sqlite3.connect(log)) as database, database:
+        database.execute("CREATE TABLE kept (one)")
+        database.executemany("INSERT INTO kept VALUES (?)", [("x" * 900,)] * 900)
+    if moment == "after":
+        content = bytearray(log.read_bytes())
+        content[8192:16384] = bytes(8192)
+        log.write_bytes(content)
+        assert f"{log}: " in seen_by(run("doctor"))["databases"]
+    else:
+        with closing(sqlite3.connect(log, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            assert run("doctor").returncode == 0
+
+
+def test_doctor_when_it_looks_then_is_quick_and_changes_nothing(run, workspace, tmp_path):
+    tracking.connect(workspace)
+    tracking.connect(open_workspace(workspace.lessons))
+    files = [path for path in workspace.root.rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    began = time.perf_counter()
+    assert all(finding.fine for finding in doctor._workspace(workspace.root))
+    assert time.perf_counter() - began < 2
+    assert run("doctor", home=tmp_path / "none").returncode == 0
+    assert not (tmp_path / "none").exists()
+    files = [path for path in workspace.root.rglob("*") if path.is_file()]
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+
+
+@pytest.mark.parametrize("harm", ["a file", "another's folder", "read-only"])
+def test_doctor_when_the_workspace_cannot_be_used_then_says_what_to_do(run, tmp_path, harm):
+    home = tmp_path / "home"
+    if harm == "a file":
+        home.touch()
+    elif harm == "read-only":
+        home = Path("/proc/mlops-course")
+        if not home.parent.exists():
+            pytest.skip("needs Linux's /proc")
+    else:
+        home.mkdir()
+        (home / "thesis.txt").touch()
+    done = run("doctor", home=home)
+    assert done.returncode == 1 and "FIX workspace" in done.stdout
+    assert HOME_VARIABLE in done.stdout and "Traceback" not in done.stderr
+
+
+def seen_by(done):
+    """What the doctor saw, by name."""
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("    ")]
+    return {line[4:14].strip(): line[15:] for line in lines}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends Unix signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_simulate_when_interrupted_then_status_130_and_the_run_is_closed(workspace, how):
@@ -118,8 +223,6 @@ def test_simulate_when_interrupted_then_status_130_and_the_run_is_closed(workspa
     process.stderr.close()
     assert process.wait(timeout=30) == 130
     assert "Interrupted" in said and "Traceback" not in said
-
-    from mlops_course.training import tracking
 
     store = tracking.connect(open_workspace(workspace.root))
     runs = store.client.search_runs([store.experiment_id], "tags.`mlflow.runName` = 'real-year'")
