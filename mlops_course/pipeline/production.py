@@ -18,9 +18,10 @@ from mlops_course.monitoring.alerts import Alert
 from mlops_course.monitoring.performance import Quality, join, measure
 from mlops_course.monitoring.rules import Rule, check_all
 from mlops_course.pipeline.events import WeekScored
+from mlops_course.serving.client import milliseconds
 from mlops_course.serving.prediction_log import read_predictions
 from mlops_course.serving.replay import as_requests
-from mlops_course.serving.service import Service, milliseconds
+from mlops_course.serving.service import Service
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.model import DelayModel
 

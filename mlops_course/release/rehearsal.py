@@ -12,7 +12,7 @@ from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.registry.versions import resolve
 from mlops_course.release.canary import Limits, judge_canary
 from mlops_course.serving.app import Scorer
-from mlops_course.serving.contract import request_body
+from mlops_course.serving.contract import read_columns, request_body
 from mlops_course.serving.metrics import Metrics
 from mlops_course.serving.prediction_log import (
     KEY,
@@ -57,8 +57,15 @@ def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.D
     found = resolve(store, alias)
     with rehearsal() as (scorer, log):
         scorer.load(found.path, found.version)
-        scorer.score("rehearsal", request_body(flights))
+        _send(scorer, "rehearsal", flights)
         return read_predictions(log)
+
+
+def _send(scorer: Scorer, name: str, flights: pd.DataFrame) -> str:
+    """Score flights as one request, and log it; return which version answered."""
+    entries = scorer.score(name, read_columns(request_body(flights)))
+    scorer.keep(entries).result()
+    return entries[-1].version
 
 
 def rehearse_canary(store: Store, flights: pd.DataFrame) -> Verdict:
@@ -88,7 +95,7 @@ def _canary(store: Store, rows: pd.DataFrame, fails: bool) -> list[Check]:
             scorer.models[CHALLENGER] = replace(sound, model=spoilt)
         scorer.split = split
         answered = {
-            str(name): scorer.score(str(name), request_body(row))[0]
+            str(name): _send(scorer, str(name), row)
             for name, row in rows.groupby("request_id", sort=False)
         }
         requests = read_requests(log)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 from executor import FIXED
 from processes import end_family
 
@@ -33,6 +34,7 @@ class Lab:
     token: str
     folder: Path
     home: Path
+    process: psutil.Process
 
     def address(self, notebook: str) -> str:
         """Return where a notebook opens in a workspace of its own, without old tabs."""
@@ -47,8 +49,11 @@ class Lab:
 
 
 @contextmanager
-def running_lab(place: Path, notebooks: Path, cache: Path) -> Iterator[Lab]:
-    """Start JupyterLab on copies of the notebooks, and end it with all its processes."""
+def running_lab(place: Path, notebooks: Path, cache: Path, *more: str) -> Iterator[Lab]:
+    """Start JupyterLab on copies of the notebooks, and end it with all its processes.
+
+    `more` are further options of JupyterLab's command line.
+    """
     folder, home = place / "notebooks", place / "workspace"
     shutil.copytree(notebooks, folder, ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(cache, open_workspace(home).cache, dirs_exist_ok=True)
@@ -63,14 +68,14 @@ def running_lab(place: Path, notebooks: Path, cache: Path) -> Iterator[Lab]:
     log = place / "jupyterlab.log"
     with log.open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
+            [sys.executable, "-m", "jupyterlab", *options, *more],
             env=environment,
             stdout=said,
             stderr=subprocess.STDOUT,
         )
     try:
         url, token = _wait_until_up(process, place / "runtime", log)
-        yield Lab(url, token, folder, home)
+        yield Lab(url, token, folder, home, psutil.Process(process.pid))
     finally:
         end_family(process.pid)
 
