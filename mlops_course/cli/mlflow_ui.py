@@ -18,6 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlops_course.core.holders import hold
 from mlops_course.core.workspace import open_lessons
 
 START_SECONDS = 60
@@ -92,6 +93,7 @@ def server() -> ASGIApp:
     """
     secret = os.environ[SECRET_VARIABLE]
     lessons = open_lessons()
+    hold(lessons.outermost, "MLflow's interface")
     from mlflow.server import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
     from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import initialize_backend_stores

@@ -49,10 +49,16 @@ class Holder:
         return f"{self.what} (process {self.pid})"
 
 
-def hold(root: Path) -> None:
-    """Write down that this process has a workspace open, until it ends; forget those that died."""
+def hold(root: Path, what: str = "") -> None:
+    """Write down that this process has a workspace open, until it ends; forget those that died.
+
+    Parameters
+    ----------
+    what
+        What this process is, in words; by default its command.
+    """
     own = psutil.Process()
-    holder = Holder(own.pid, own.create_time(), _what_this_is(), str(root))
+    holder = Holder(own.pid, own.create_time(), what or _what_this_is(), str(root))
     line = root / FOLDER / f"{own.pid}.json"
     text = json.dumps(asdict(holder))
     with suppress(FileNotFoundError):

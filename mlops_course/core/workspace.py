@@ -334,7 +334,7 @@ def _adopt(home: Path) -> None:
     """Create the folder and its mark, unless they are there."""
     if is_workspace(home):
         return
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(home / f"{_LOCK}store", LOCK_SECONDS):
         if not is_workspace(home):
             _sign(home)

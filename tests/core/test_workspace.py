@@ -56,6 +56,11 @@ def test_open_when_folder_is_new_then_it_is_made_and_reopens(tmp_path):
     assert open_workspace(workspace.root) == workspace
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="other rights there")
+def test_open_when_folder_is_new_then_nobody_else_may_enter(tmp_path):
+    assert open_workspace(tmp_path / "workspace").root.stat().st_mode & 0o077 == 0
+
+
 def test_open_when_variable_names_a_home_then_it_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "elsewhere"))
     assert default_home() == tmp_path / "elsewhere"
