@@ -193,7 +193,11 @@ def check_store(workspace: Workspace) -> None:
             f"A run needs up to {MIN_FREE_BYTES // 2**20} MB.",
             f"Free some space, or move the workspace with {HOME_VARIABLE}.",
         )
-    if workspace.database.exists():
+    try:
+        made = workspace.database.exists()
+    except OSError as error:  # somebody else's folder
+        raise _unwritable(workspace.root, error) from error
+    if made:
         _probe(workspace.database)
 
 

@@ -38,7 +38,8 @@ def unwritable():
     with closing(sqlite3.connect(workspace.database)) as store, store:
         store.execute("CREATE TABLE kept (one)")
     for path in (*workspace.root.rglob("*"), workspace.root):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222 | 0o444)
+    workspace.root.chmod(0o555)
     administrator = os.geteuid() == 0
     if administrator:
         os.seteuid(65534)
@@ -135,6 +136,18 @@ def test_open_when_the_workspace_is_read_only_then_says_so(unwritable, writable)
         open_workspace(unwritable.root)
     with pytest.raises(WorkspaceError, match="cannot be written"):
         check_store(unwritable)
+
+
+def test_open_when_the_workspace_is_another_users_then_says_so(unwritable):
+    administrator = os.geteuid() == 65534
+    if administrator:
+        os.seteuid(0)
+    unwritable.root.chmod(0o700 if administrator else 0)
+    if administrator:
+        os.seteuid(65534)
+    for use in (open_workspace, check_store):
+        with pytest.raises(WorkspaceError, match="cannot be written"):
+            use(unwritable.root if use is open_workspace else unwritable)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")
