@@ -9,14 +9,17 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 from mlops_course.cli import checkout, doctor, release
 from mlops_course.cli.reset import reset
 from mlops_course.cli.simulate import simulate
-from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, one_line, say
+from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, say
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
+from mlops_course.core.texts import one_line, short
 from mlops_course.core.workspace import HOME_VARIABLE
 from mlops_course.pipeline.policies import POLICIES
 
@@ -27,6 +30,9 @@ SURROUNDINGS = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
+MAX_COMPLAINT = 400
+# A text of the system ends at NUL, and a lone surrogate stands for a byte that is no character.
+_IMPOSSIBLE = frozenset(("\0", *map(chr, range(0xD800, 0xE000))))
 Command = Callable[[argparse.Namespace, Sequence[str]], int]
 AddCommand = Callable[..., argparse.ArgumentParser]
 
@@ -38,13 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     decide (``gate``, ``promote``, ``rollback``, ``log``) 1 says that it was refused, and 3 that it
     could not be judged.
     """
-    options, rest = _parser().parse_known_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if any(character in _IMPOSSIBLE for character in "".join(given)):
+        _parser().error("an argument holds NUL or a byte that is no character")
+    options, rest = _parser().parse_known_args(given)
     if rest and not options.passes_on:
         _parser().error(f"unrecognised: {' '.join(rest)}; see mlops-course {options.command} -h")
     for name, value in SURROUNDINGS.items():
         os.environ.setdefault(name, value)
     if options.workspace:
-        os.environ[HOME_VARIABLE] = str(Path(options.workspace).expanduser().resolve())
+        os.environ[HOME_VARIABLE] = str(_folder(options.workspace))
+    undecided = UNDECIDED if options.decides else FAILED
     try:
         status = options.run(options, rest)
         sys.stdout.flush()  # a reader that went away is met here, not at the very end
@@ -53,8 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(one_line(str(error)))
         return _status(error, options.decides)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNDECIDED if options.decides else FAILED
+        _forget_stdout()
+        return undecided
+    except OSError as error:
+        _forget_stdout()
+        say(one_line(f"The system does not allow it: {error}."))
+        return undecided
     except KeyboardInterrupt:
         say("Interrupted; what was finished is kept.")
         return INTERRUPTED
@@ -65,14 +79,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNDECIDED
 
 
+def _folder(text: str) -> Path:
+    """Return the folder that a text names, from wherever the command goes."""
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # nobody of that name, or links in a circle
+        _parser().error(f"--workspace names no folder: {error}")
+
+
+def _forget_stdout() -> None:
+    """Let nothing more be written to a standard output that takes no more; Python would try."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _status(error: CourseError, decides: bool) -> int:
     if isinstance(error, ParameterError):
         return MISUSED
     return UNDECIDED if decides and not isinstance(error, Refusal) else FAILED
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints quote little, and nothing that a terminal would act on."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(short(message, MAX_COMPLAINT))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mlops-course", description="A hands-on MLOps course.")
+    parser = _Parser("mlops-course", description="A hands-on MLOps course.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(
@@ -140,6 +175,8 @@ def _add_decisions(command: AddCommand) -> None:
         metavar="RUN",
         help="the run that holds the gate's verdict; by default the newest, which must be a pass",
     )
+    forcing = "why it may replace a champion that the gate did not compare it with, for the log"
+    promote.add_argument("--force", default="", metavar="REASON", help=forcing)
 
     text = "Make the former champion the champion again."
     rollback = command("rollback", release.roll_back, text, statuses=release.ROLLBACK_STATUSES)

@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, one_line, say
+from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
+from mlops_course.core.texts import one_line, short
 from mlops_course.core.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ GATE_STATUSES = (
     "service is in trouble."
 )
 PROMOTE_STATUSES = (
-    "Exit status: 0 it is champion; 1 refused: no reason, or no passed verdict on this version; "
-    "2 the command was misused; 3 it could not be judged: there is no such version, or the store "
-    "is in trouble."
+    "Exit status: 0 it is champion; 1 refused: no reason, no passed verdict on this version, or "
+    "one against a version that is champion no longer; 2 the command was misused; 3 it could not "
+    "be judged: there is no such version, or the store is in trouble."
 )
 ROLLBACK_STATUSES = (
     "Exit status: 0 the former champion is back; 1 refused: no reason, or nothing to go back to; "
@@ -57,10 +58,13 @@ def gate(options: argparse.Namespace, _: Sequence[str]) -> int:
     first = options.first or FIRST_HELD_OUT
     last = options.last or min(first, LAST_DAY) + (LAST_HELD_OUT - FIRST_HELD_OUT)
     with _open_store() as store:
+        if options.report:  # what cannot be written must not cost a place in the exam
+            _write_report(options.report, f"The gate judges version {short(options.version)}.\n")
         verdict = judge(store, options.version, first, last)
         text = as_markdown(verdict, title(verdict))
-        print(text)
-        print(f"Kept in run {record(store, options.version, verdict)}.")
+        kept = record(store, options.version, verdict)
+    print(text)
+    print(f"Kept in run {kept}.")
     if options.report:
         _write_report(options.report, text)
     return DONE if verdict.passed else FAILED
@@ -75,7 +79,12 @@ def promote(options: argparse.Namespace, _: Sequence[str]) -> int:
         if evidence is None:
             evidence = _newest_pass(store, options.version)
         entry = promotions.promote(
-            store, options.version, options.reason, evidence=evidence, who=options.who
+            store,
+            options.version,
+            options.reason,
+            evidence=evidence,
+            who=options.who,
+            force=options.force,
         )
     print(_line(entry))
     return DONE
@@ -156,19 +165,20 @@ def _write_report(path: Path, text: str) -> None:
     except OSError as error:
         raise ParameterError(
             f"The report could not be written to {path} ({error.strerror}).",
-            "The verdict itself is kept in the run named above.",
+            "It is tried before the gate judges; a verdict is kept in the run that is then named.",
             "Name a file in a folder that exists and can be written.",
         ) from error
 
 
 def _newest_pass(store: "Store", version: str) -> str:
     """Return the run of the newest verdict on a version, which must be a pass."""
-    from mlops_course.registry.promotions import verdicts_on
+    from mlops_course.registry.evidence import verdicts_on
 
     kept = verdicts_on(store, version)
     if kept and kept[0][1].passed:
         return kept[0][0]
     found = "the gate has blocked it" if kept else "the gate has not judged it"
+    version = short(version)
     raise Refusal(
         f"Version {version} was not promoted: {found}.",
         "A version may serve once the gate has passed it, and its last verdict counts.",

@@ -1,4 +1,4 @@
-"""How the commands talk to a terminal: exit statuses, sentences beside the output, safe lines."""
+"""How the commands talk to a terminal: exit statuses, and sentences beside the output."""
 
 import signal
 import sys
@@ -14,15 +14,6 @@ INTERRUPTED = 130
 def say(sentence: str) -> None:
     """Tell how it goes; standard output belongs to what the command was asked for."""
     print(sentence, file=sys.stderr, flush=True)
-
-
-def one_line(text: str) -> str:
-    r"""Return a text as one line without characters that a terminal would act on.
-
-    >>> one_line("late\n  flights \x1b[2J")
-    'late flights ?[2J'
-    """
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def end_on_sigterm() -> None:

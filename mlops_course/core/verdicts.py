@@ -6,6 +6,8 @@ here knows what is checked.
 
 from dataclasses import dataclass
 
+from mlops_course.core.texts import in_markdown
+
 
 @dataclass(frozen=True)
 class Check:
@@ -20,6 +22,9 @@ class Check:
 class Verdict:
     """All the checks of one subject; it passes when every check does.
 
+    ``rival`` is the version that was in charge then, with which the subject had to compete; empty
+    if there was none, None if the verdict does not say.
+
     >>> hot, full = Check("hot", True, "80 degrees."), Check("full", False, "Empty.")
     >>> verdict = Verdict("tea", (hot, full))
     >>> verdict.passed, verdict.failures
@@ -28,6 +33,7 @@ class Verdict:
 
     subject: str
     checks: tuple[Check, ...]
+    rival: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -51,8 +57,8 @@ def as_markdown(verdict: Verdict, title: str) -> str:
     | hot | **FAIL** | 5 \| 6 degrees. |
     <BLANKLINE>
     """
-    lines = [f"## {title}", "", "| check | result | seen |", "|---|---|---|"]
+    lines = [f"## {in_markdown(title)}", "", "| check | result | seen |", "|---|---|---|"]
     for check in verdict.checks:
-        seen = check.seen.replace("|", "\\|")
-        lines.append(f"| {check.name} | {'pass' if check.passed else '**FAIL**'} | {seen} |")
+        result = "pass" if check.passed else "**FAIL**"
+        lines.append(f"| {in_markdown(check.name)} | {result} | {in_markdown(check.seen)} |")
     return "\n".join([*lines, ""])

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
+from mlops_course.core.errors import CourseError, DataError, ParameterError, Refusal, ServiceError
 from mlops_course.core.verdicts import Verdict
 from mlops_course.core.workspace import Workspace, open_workspace, own_run_log
 from mlops_course.data.features import vocabulary_of
@@ -210,16 +210,25 @@ class _Run:
     def _release(
         self, candidate: stages.Candidate, verdict: Verdict, probe: pd.DataFrame, week: str
     ) -> Steps[None]:
-        """Promote a candidate; the service follows."""
+        """Promote a candidate, unless the champion is another than it was judged against.
+
+        The service follows.
+        """
         reason = [check.seen for check in verdict.checks if check.name.startswith("better")][-1]
         entry = yield from self._stage(
             "register", lambda: stages.register(self.store, candidate, reason)
         )
+        if isinstance(entry, Refusal):
+            if self.champion is None:
+                raise entry
+            yield Rejected(week, entry.happened)
+            return
         self.former = self.champion
         self.champion = candidate
         yield Promoted(week, entry.before, entry.after, reason, candidate.run_id)
         yield from self._stage(
-            "deploy", lambda: stages.deploy(self.store, self.service, candidate, probe)
+            "deploy",
+            lambda: stages.deploy(self.store, self.service, candidate, entry.after, probe),
         )
 
     def _production(self) -> Steps[None]:
@@ -319,9 +328,9 @@ class _Run:
             return
         flights = labelled(result.flights)
         champion = flights["probability"].to_numpy()
-        against = f"version {event.model_version}"
+        rival = event.model_version
         verdict = yield from self._stage(
-            "gate", lambda: stages.judge(self.store, candidate, flights, champion, against)
+            "gate", lambda: stages.judge(self.store, candidate, flights, champion, rival)
         )
         if verdict.passed:
             yield from self._release(candidate, verdict, flights, event.week)

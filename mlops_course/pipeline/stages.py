@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from mlops_course.core.errors import RegistryError, ServiceError
+from mlops_course.core.errors import ModelError, Refusal, RegistryError, ServiceError
 from mlops_course.core.verdicts import Verdict
 from mlops_course.data.flights import (
     FIRST_DAY,
@@ -28,7 +28,7 @@ from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import WEEK, Stream
 from mlops_course.monitoring import drift
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
-from mlops_course.registry import exams, promotions, versions
+from mlops_course.registry import evidence, exams, promotions, versions
 from mlops_course.release import comparison, follower
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
@@ -149,9 +149,12 @@ def judge(
     candidate: Candidate,
     flights: pd.DataFrame,
     champion: np.ndarray | None = None,
-    against: str = "",
+    rival: str | None = None,
 ) -> Done[Verdict]:
     """Let the gate compare the candidate with the champion's answers, or with the rule alone.
+
+    ``rival`` is the champion's version. The first model of a run has none: its year is its own, and
+    it may replace whatever an earlier run has left.
 
     A candidate that comes after an alert must gain: it is to repair something. Each exam of a run
     serves one candidate.
@@ -161,36 +164,50 @@ def judge(
     checks = [entered]
     if entered.passed:
         probability = candidate.result.model.probability(flights)
+        against = f"version {rival}" if rival else ""
         checks += comparison.compare(
             flights, probability, champion, against=against, must_gain=True
         ).checks
-    verdict = Verdict("model", tuple(checks))
-    promotions.log_verdict(store, candidate.run_id, verdict)
+    verdict = Verdict("model", tuple(checks), rival)
+    evidence.log_verdict(store, candidate.run_id, verdict)
     return Done(verdict, "passed" if verdict.passed else "refused", _seen(verdict))
 
 
-def register(store: tracking.Store, candidate: Candidate, reason: str) -> Done[promotions.Entry]:
-    """Register the candidate as a version and promote it; from then on it is the champion."""
+def register(
+    store: tracking.Store, candidate: Candidate, reason: str
+) -> Done[promotions.Entry | Refusal]:
+    """Register the candidate as a version and promote it; from then on it is the champion.
+
+    The promotion is refused if another program has moved the champion since the verdict.
+    """
     registered = versions.register(store, candidate.run_id, candidate.uri)
-    entry = promotions.promote(store, registered.version, reason, evidence=candidate.run_id)
     figures: Figures = {"model": versions.MODEL_NAME, "version": registered.version}
-    figures |= {"run": candidate.run_id, "entry in the promotion log": entry.number}
+    figures["run"] = candidate.run_id
+    try:
+        entry = promotions.promote(store, registered.version, reason, evidence=candidate.run_id)
+    except Refusal as refused:
+        return Done(refused, f"version {registered.version} refused", figures)
+    figures["entry in the promotion log"] = entry.number
     return Done(entry, f"version {registered.version}", figures)
 
 
 def deploy(
-    store: tracking.Store, service: Service, candidate: Candidate, probe: pd.DataFrame
+    store: tracking.Store,
+    service: Service,
+    candidate: Candidate,
+    version: str,
+    probe: pd.DataFrame,
 ) -> Done[None]:
     """Let the service follow the registry, and see that it answers as training would.
 
-    If it does not, the promotion is undone where there is a champion to go back to.
+    If it does not, the promotion of that version is undone where there is a champion to go back to.
     """
     try:
         follower.catch_up(service, store)
         return _smoke_tested(service, candidate, probe.iloc[:SMOKE_ROWS])
-    except ServiceError as error:
+    except (ModelError, ServiceError) as error:
         with suppress(RegistryError):
-            promotions.roll_back(store, error.happened)
+            promotions.roll_back(store, error.happened, leaving=version)
             follower.catch_up(service, store)
         raise
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 from mlflow.entities import Run, RunTag, ViewType
@@ -156,6 +157,12 @@ def _looks(run: Run) -> Iterator[tuple[str, Exam]]:
     """Yield what a run's tags tell: which model was judged, and on which exam."""
     for key, text in run.data.tags.items():
         if key.startswith(TAG):
-            with suppress(ValueError, TypeError, KeyError):  # somebody has edited the tag
-                kept = json.loads(text)
-                yield kept.pop("digest"), Exam(**kept)
+            with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                kept = json.loads(text)  # unless somebody has edited the tag
+                yield str(kept.pop("digest")), _as_exam(kept)
+
+
+def _as_exam(kept: dict[str, Any]) -> Exam:
+    kept |= {name: str(kept[name]) for name in ("fingerprint", "first", "last")}
+    kept |= {name: int(kept[name]) for name in ("days", "flights")}
+    return Exam(**kept | {"world": str(kept.get("world", ""))})

@@ -7,7 +7,6 @@ that leave an entry; an alias moved by other means is found out.
 """
 
 import getpass
-import hashlib
 import json
 import sqlite3
 import time
@@ -16,23 +15,24 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 
 from mlflow.entities import LifecycleStage, Param, Run, ViewType
-from mlflow.exceptions import MlflowException
 
 from mlops_course.core.errors import Refusal, RegistryError
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import check_store
-from mlops_course.registry.versions import MODEL_NAME, NOT_THERE, find, get
+from mlops_course.registry.evidence import log_verdict as log_verdict  # its other way in
+from mlops_course.registry.evidence import sha256, speaking_for, text_of
+from mlops_course.registry.versions import MODEL_NAME, checked, get, sealed, version_at
 from mlops_course.serving.routing import CHAMPION
-from mlops_course.training.tracking import Store, explain, open_experiment
+from mlops_course.training.tracking import Store, open_experiment
 
 EXPERIMENT = "promotions"
-EVIDENCE = "gate.json"
 GENESIS = "0" * 64
 LOCK_SECONDS = 10.0
 MAX_REASON_LETTERS = 5_000
+MAX_FORCE_LETTERS = 1_000
+MAX_WHO_LETTERS = 200
 MAX_ENTRIES = 50_000
 
 
@@ -78,11 +78,14 @@ class Entry:
         return datetime.fromtimestamp(self.at / 1000, UTC)
 
 
-def promote(store: Store, version: str, reason: str, *, evidence: str, who: str = "") -> Entry:
+def promote(
+    store: Store, version: str, reason: str, *, evidence: str, who: str = "", force: str = ""
+) -> Entry:
     """Make ``version`` the champion and write down why.
 
-    The entry is written before the alias moves: a process killed in between leaves an
-    announcement that `audit` reports, never a move that nobody recorded.
+    All is decided while no other program can move the champion. The entry is written before the
+    alias moves: a process killed in between leaves an announcement that `audit` reports, never a
+    move that nobody recorded. From then on the version's files are held to their digest.
 
     Parameters
     ----------
@@ -91,53 +94,83 @@ def promote(store: Store, version: str, reason: str, *, evidence: str, who: str 
         training run, or a run below that.
     who
         Who decided; by default the user of this computer.
+    force
+        Why it may replace a champion with which the verdict did not compare it. The entry's reason
+        then begins with that.
 
     Raises
     ------
     Refusal
-        If the reason is empty, or the evidence is missing, is not a pass, or is about another
-        model. Nothing has moved then.
+        If the reason is empty, or the evidence is missing, is not a pass, is about another model,
+        or against a version that is champion no longer. Nothing has moved then.
     RegistryError
         If there is no such version, or another program moves the champion just now.
+    ModelError
+        If the version's files are not those that were registered.
     WorkspaceError
         If the store is locked or damaged.
     """
     check_store(store.workspace)
-    version = str(version)
-    digest = _checked_evidence(store, version, evidence)
-    return _move(store, Entry("promoted", "", version, reason, who, evidence, digest))
+    registered = get(store, version)
+    with _alone(store):
+        champion = version_at(store)
+        verdict, digest = speaking_for(store, registered, evidence)
+        if champion not in (verdict.rival, registered.version) and verdict.rival is not None:
+            reason = _forced(registered.version, verdict.rival, champion, force) + reason
+        draft = Entry("promoted", champion, registered.version, reason, who, evidence, digest)
+        return _move(store, draft)
 
 
-def roll_back(store: Store, reason: str, *, who: str = "") -> Entry:
+def roll_back(store: Store, reason: str, *, leaving: str = "", who: str = "") -> Entry:
     """Make the champion before the current one the champion again.
 
     It needs no new evidence: what spoke for the version when it was promoted is in the log. A
     version that was never judged, because the alias was moved by other means, is passed over, and
     so is one that was rolled back from.
 
+    Parameters
+    ----------
+    leaving
+        The version to leave; by default the champion of this moment. If another program moves the
+        champion first, nobody has asked to leave that one.
+    who
+        Who decided; by default the user of this computer.
+
     Raises
     ------
     Refusal
-        If the reason is empty, or the log knows nothing to go back to.
+        If the reason is empty, the log knows nothing to go back to, or the version to leave is
+        champion no longer.
     RegistryError
         If that version was deleted, or another program moves the champion just now.
+    ModelError
+        If that version's files are not those that were registered.
     WorkspaceError
         If the store is locked or damaged.
     """
     check_store(store.workspace)
-    now = _champion(store)
-    standing = _standing(history(store))
-    promoted = (place for place, e in reversed(list(enumerate(standing))) if e.after == now)
-    judged = [e for e in standing[: next(promoted, None)] if e.after != now]
-    if not judged:
-        raise Refusal(
-            f"There is nothing to go back to from version {now or 'none'}.",
-            "A rollback returns to the last champion before it that the log has a verdict for.",
-            "Promote a version instead.",
-        )
-    target = judged[-1]
-    evidence = (target.evidence, target.evidence_digest)
-    return _move(store, Entry("rolled back", now, target.after, reason, who, *evidence))
+    leaving = leaving or version_at(store)
+    with _alone(store):
+        now = version_at(store)
+        if now != leaving:
+            raise Refusal(
+                f"Nothing was rolled back: not version {leaving or 'none'} is champion by now, "
+                f"but {now or 'none'}.",
+                "A rollback leaves the version that its caller saw in charge.",
+                "Look at the log, and roll back again if this one is to be left, too.",
+            )
+        standing = _standing(history(store))
+        promoted = (place for place, e in reversed(list(enumerate(standing))) if e.after == now)
+        judged = [e for e in standing[: next(promoted, None)] if e.after != now]
+        if not judged:
+            raise Refusal(
+                f"There is nothing to go back to from version {now or 'none'}.",
+                "A rollback returns to the last champion before it that the log has a verdict for.",
+                "Promote a version instead.",
+            )
+        target = judged[-1]
+        evidence = (target.evidence, target.evidence_digest)
+        return _move(store, Entry("rolled back", now, target.after, reason, who, *evidence))
 
 
 def history(store: Store) -> list[Entry]:
@@ -163,7 +196,7 @@ def audit(store: Store) -> Verdict:
     """
     runs = _runs(store)
     entries = [_read(run) for run in runs]
-    alias = _champion(store)
+    alias = version_at(store)
     logged = _after(entries)
     pairs = list(pairwise(entries))
     digests = [GENESIS, *(entry.digest for entry in entries)]
@@ -181,40 +214,21 @@ def audit(store: Store) -> Verdict:
     return Verdict("promotion log", tuple(checks))
 
 
-def log_verdict(store: Store, run_id: str, verdict: Verdict) -> None:
-    """Keep the gate's verdict in a run, where `promote` looks for it."""
-    store.client.log_dict(run_id, asdict(verdict), EVIDENCE)
-
-
-def verdicts_on(store: Store, version: str) -> list[tuple[str, Verdict]]:
-    """Return the verdicts kept on a version, each with the id of its run; the newest first.
-
-    They lie in the runs below the version's training run, and perhaps in that itself, which
-    counts as the oldest: a training's own verdict comes before any later one.
-
-    Raises
-    ------
-    RegistryError
-        If there is no such version.
-    WorkspaceError
-        If the store cannot be read.
-    """
-    trained_by = get(store, version).run_id
-    below = store.client.search_runs(
-        [store.experiment_id],
-        f"tags.`mlflow.parentRunId` = '{trained_by}'",
-        order_by=["attributes.start_time DESC"],
-    )
-    found = []
-    for run_id in (*(run.info.run_id for run in below), trained_by):
-        verdict = _as_verdict(_verdict_in(store, run_id))
-        if verdict is not None:
-            found.append((run_id, verdict))
-    return found
+def _forced(version: str, rival: str, champion: str, force: str) -> str:
+    """Return how the reason of a forced promotion begins, or refuse one that is not forced."""
+    judged = f"against version {rival}" if rival else "while there was no champion"
+    now = f"version {champion}" if champion else "none"
+    if not force.strip():
+        raise Refusal(
+            f"Version {version} was not promoted: it was judged {judged}, and champion is {now}.",
+            "Evidence speaks for a version against the champion that it was compared with.",
+            "Let the gate judge it again; or force it, and say why (--force REASON, force=...).",
+        )
+    return f"FORCED, judged {judged}, champion was {now}: {force.strip()[:MAX_FORCE_LETTERS]} | "
 
 
 def _move(store: Store, draft: Entry) -> Entry:
-    """Write the entry, move the alias, close the entry; one process at a time."""
+    """Write the entry, move the alias, close the entry; whoever calls this holds the lock."""
     reason = draft.reason.strip()[:MAX_REASON_LETTERS]
     if not reason:
         raise Refusal(
@@ -222,20 +236,18 @@ def _move(store: Store, draft: Entry) -> Entry:
             "Every entry says why, for whoever reads it later.",
             "Pass the reason, for instance the gate's verdict.",
         )
-    get(store, draft.after)  # a rollback's version may be deleted; no entry must announce it
-    with _alone(store):
-        alias = _champion(store)
-        entries = history(store)
-        if alias != _after(entries):
-            met = Entry("found", _after(entries), alias, "Moved by other means.", "unknown")
-            entry, run_id = _append(store, entries, met)
-            store.client.set_terminated(run_id)
-            entries.append(entry)
-        draft = replace(draft, before=alias, reason=reason, who=draft.who.strip() or _user())
-        entry, run_id = _append(store, entries, draft)
-        store.client.set_model_version_tag(MODEL_NAME, entry.after, "promotion.reason", reason)
-        store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, entry.after)
+    checked(sealed(store, get(store, draft.after)))  # no entry may announce what cannot serve
+    entries = history(store)
+    if draft.before != _after(entries):
+        met = Entry("found", _after(entries), draft.before, "Moved by other means.", "unknown")
+        entry, run_id = _append(store, entries, met)
         store.client.set_terminated(run_id)
+        entries.append(entry)
+    who = draft.who.strip()[:MAX_WHO_LETTERS] or _user()
+    entry, run_id = _append(store, entries, replace(draft, reason=reason, who=who))
+    store.client.set_model_version_tag(MODEL_NAME, entry.after, "promotion.reason", reason)
+    store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, entry.after)
+    store.client.set_terminated(run_id)
     return entry
 
 
@@ -254,11 +266,7 @@ def _append(store: Store, entries: Sequence[Entry], draft: Entry) -> tuple[Entry
 def _digest(entry: Entry) -> str:
     """Return the SHA-256 of an entry's fields, its own digest left out."""
     sealed = {name: value for name, value in asdict(entry).items() if name != "digest"}
-    return _sha256(json.dumps(sealed, sort_keys=True))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256(json.dumps(sealed, sort_keys=True))
 
 
 def _runs(store: Store) -> list[Run]:
@@ -287,63 +295,9 @@ def _number(text: str) -> int:
         return 0
 
 
-def _checked_evidence(store: Store, version: str, evidence: str) -> str:
-    """Return the digest of the verdict that speaks for a version, or refuse."""
-    trained_by = get(store, version).run_id
-    text = _verdict_in(store, evidence)
-    verdict = _as_verdict(text)
-    if verdict is None:
-        fault = f"run {evidence or 'none'} holds no verdict of the gate"
-    elif trained_by not in (evidence, _parent(store, evidence)):
-        fault = f"the verdict in run {evidence} is about another model"
-    elif not verdict.passed:
-        fault = f"the gate refused it: {verdict.failures[0].rstrip('.')}"
-    else:
-        return _sha256(text)
-    raise Refusal(
-        f"Version {version} was not promoted: {fault}.",
-        f"Its evidence is a passed verdict in {EVIDENCE}, in its training run or a run below that.",
-        "Run the gate on this version, and pass the id of the run that holds the verdict.",
-    )
-
-
-def _verdict_in(store: Store, run_id: str) -> str:
-    """Return the text of the verdict that a run holds; empty if run or verdict is gone."""
-    try:
-        run = store.client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code in NOT_THERE:
-            return ""
-        raise explain(error) from error
-    if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
-        return ""
-    try:
-        return Path(store.client.download_artifacts(run_id, EVIDENCE)).read_text(encoding="utf-8")
-    except (MlflowException, OSError, UnicodeError):
-        return ""
-
-
-def _as_verdict(text: str) -> Verdict | None:
-    """Return the verdict that a text holds, or None where it holds none."""
-    try:
-        kept = json.loads(text)
-        return Verdict(kept["subject"], tuple(Check(**check) for check in kept["checks"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _parent(store: Store, run_id: str) -> str:
-    return store.client.get_run(run_id).data.tags.get("mlflow.parentRunId", "")
-
-
 def _still_there(store: Store, entry: Entry) -> bool:
-    text = _verdict_in(store, entry.evidence)
-    return text != "" and _sha256(text) == entry.evidence_digest
-
-
-def _champion(store: Store) -> str:
-    found = find(store)
-    return found.version if found else ""
+    text = text_of(store, entry.evidence)
+    return text != "" and sha256(text) == entry.evidence_digest
 
 
 def _standing(entries: Sequence[Entry]) -> list[Entry]:

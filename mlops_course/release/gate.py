@@ -19,6 +19,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from mlops_course.core.errors import DataError, ModelError, ParameterError, ServiceError
+from mlops_course.core.texts import short
 from mlops_course.core.verdicts import Check, Verdict, as_markdown
 from mlops_course.data.flights import (
     FIRST_HELD_OUT,
@@ -29,7 +30,7 @@ from mlops_course.data.flights import (
     load_flights,
 )
 from mlops_course.data.quality import validate_flights
-from mlops_course.registry import exams, promotions, versions
+from mlops_course.registry import evidence, exams, versions
 from mlops_course.registry.versions import Registered
 from mlops_course.release.comparison import compare
 from mlops_course.serving.client import send
@@ -83,10 +84,12 @@ def judge(
     ------
     RegistryError
         If there is no such version.
+    ModelError
+        If the champion's files are not those that were registered.
     DataError
         If the flights to judge on fail their own tests; then nothing is said about the model.
     """
-    challenger = versions.get(store, candidate)
+    challenger = versions.sealed(store, versions.get(store, candidate))
     champion = versions.find(store)
     flights = labelled(load_flights(store.workspace, first, last))
     fit = validate_flights(flights, min_rows=MIN_EXAM_ROWS)
@@ -103,7 +106,8 @@ def judge(
         checks += served
         if all(check.passed for check in served):
             checks += _examined(store, trial, challenger, rival, flights)
-    return Verdict(f"version {challenger.version}", tuple(checks))
+    subject = f"version {challenger.version}"
+    return Verdict(subject, tuple(checks), champion.version if champion else "")
 
 
 def record(store: tracking.Store, candidate: str, verdict: Verdict) -> str:
@@ -115,7 +119,7 @@ def record(store: tracking.Store, candidate: str, verdict: Verdict) -> str:
     run_id = tracking.start_run(
         store, f"gate {candidate}", tracking.provenance(), {"candidate": candidate}, parent=parent
     )
-    promotions.log_verdict(store, run_id, verdict)
+    evidence.log_verdict(store, run_id, verdict)
     store.client.log_text(run_id, as_markdown(verdict, title(verdict)), "gate.md")
     tracking.end_run(store, run_id)
     return run_id
@@ -136,7 +140,8 @@ def _origin(store: tracking.Store, version: Registered, first: date) -> Iterator
         yield Check("known data", False, "The run that made it is gone, and its record with it.")
         return
     named = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
-    found = re.fullmatch(r"flights (\S+) to (\S+)", named[0].name) if len(named) == 1 else None
+    name, digest = (short(named[0].name), short(named[0].digest)) if named else ("", "")
+    found = re.fullmatch(r"flights (\S+) to (\S+)", name) if len(named) == 1 else None
     if found is None:
         seen = f"Its run names {len(named)} data sets; one of flights was expected."
         yield Check("known data", False, seen)
@@ -145,14 +150,14 @@ def _origin(store: tracking.Store, version: Registered, first: date) -> Iterator
         begun, ended = (date.fromisoformat(day) for day in found.groups())
         rows = load_flights(store.workspace, begun, ended)
     except ValueError:
-        yield Check("known data", False, f"Its run names {named[0].name}: no such days are known.")
+        yield Check("known data", False, f"Its run names {name}: no such days are known.")
         return
-    seen = f"Trained on {named[0].name}; judged from {first} on."
+    seen = f"Trained on {name}; judged from {first} on."
     yield Check("trained on earlier days", ended < first, seen)
     seed = run.data.params.get("seed", "")
-    drawn = draw_days(rows, int(seed)) if seed.isdigit() else rows
-    used = next((some for some in (drawn, rows) if fingerprint(some) == named[0].digest), None)
-    seen = f"Dataset version {named[0].digest} is {'not ' if used is None else ''}of these days."
+    drawn = draw_days(rows, int(seed)) if re.fullmatch("[0-9]{1,20}", seed) else rows
+    used = next((some for some in (drawn, rows) if fingerprint(some) == digest), None)
+    seen = f"Dataset version {digest} is {'not ' if used is None else ''}of these days."
     yield Check("data as claimed", used is not None, seen)
     if used is not None:
         yield _rebuilt(version, used, run.data.params)
@@ -166,13 +171,20 @@ def _rebuilt(version: Registered, rows: pd.DataFrame, params: Mapping[str, str])
     settings = {field.name: params[field.name] for field in fields(TrainingConfig)}
     try:
         config = TrainingConfig(**{name: literal_eval(text) for name, text in settings.items()})
-    except (ValueError, SyntaxError):
-        return Check("rebuilt", False, f"Its run records settings that are none: {settings}.")
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        seen = f"Its run records settings that are none: {short(settings)}."
+        return Check("rebuilt", False, seen)
     try:
-        filed = load_model(version.path)
+        filed = load_model(version.path, version.files)
+        if not config.early_stopping and config.max_iter > filed.estimator.n_iter_:
+            return Check("rebuilt", False, "It has fewer trees than its record says.")
         again = train(rows, config)
     except (ModelError, DataError, ParameterError) as error:
         return Check("rebuilt", False, error.happened)
+    except TypeError:
+        return Check(
+            "rebuilt", False, f"Its run records settings that are none: {short(settings)}."
+        )
     same = again.digest == model_digest(filed.estimator)
     seen = "Trained again from its record, it is "
     return Check("rebuilt", same, f"{seen}{'the same model' if same else 'another model'}.")
@@ -184,8 +196,8 @@ def _served(
     """Check that the service can serve the version, keeps its contract, and is fast enough."""
     try:
         service.share(CANDIDATE_ANSWERS)
-        service.load(version.path, version.version)
-    except ServiceError as error:
+        service.load(versions.checked(version).path, version.version)
+    except (ModelError, ServiceError) as error:
         yield Check("can be served", False, error.happened)
         return
     try:
@@ -256,7 +268,7 @@ def _examined(
     flights: pd.DataFrame,
 ) -> Iterator[Check]:
     """Enter the version for the exam; unless that is worn out, compare what the service answers."""
-    digest = model_digest(load_model(version.path).estimator)
+    digest = model_digest(load_model(version.path, version.files).estimator)
     exam = exams.describe(flights)
     entered = exams.enter(store, version.run_id, exam, digest, CANDIDATES)
     yield entered

@@ -54,11 +54,10 @@ from mlops_course.core.workspace import (
 )
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import fingerprint
-from mlops_course.training.model import DelayModel
+from mlops_course.training.model import TRUSTED_TYPES, DelayModel
 from mlops_course.training.trainer import TrainingResult
 
 EXPERIMENT = "push-back"
-TRUSTED_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 MODEL_PACKAGES = ("scikit-learn", "numpy", "scipy", "skops")
 RECORDED_PACKAGES = ("mlflow", "pandas", *MODEL_PACKAGES)
 STORE_ERRORS = (MlflowException, SQLAlchemyError)

@@ -18,6 +18,7 @@ from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.course.fixtures import train_candidate
 from mlops_course.data.flights import load_flights
 from mlops_course.registry import promotions, versions
+from mlops_course.registry.evidence import EVIDENCE, verdicts_on
 from mlops_course.release import gate
 from mlops_course.training import tracking
 
@@ -177,7 +178,7 @@ def test_promote_when_a_verdict_was_deleted_or_is_no_verdict_then_it_does_not_co
     store.client.delete_run(gate.record(store, "1", PASSED))
     broken = gate.record(store, "1", PASSED)
     for text in ("", "[1]", "{}", '{"subject": "it", "checks": [{"name": 1}]}', "{"):
-        store.client.log_text(broken, text, promotions.EVIDENCE)
+        store.client.log_text(broken, text, EVIDENCE)
         for named in ([], ["--evidence", broken]):
             assert call("promote", "1", "--reason", "first", *named).status == 1
     assert champion(store) is None
@@ -328,7 +329,7 @@ def test_gate_when_the_report_cannot_be_written_then_status_2_and_the_verdict_is
     monkeypatch.setattr(gate, "judge", lambda *_: PASSED)
     done = call("gate", "1", "--report", str(tmp_path / "nowhere" / "gate.md"))
     assert done.status == 2 and "The report could not be written" in done.err
-    assert [verdict for _, verdict in promotions.verdicts_on(store, "1")] == [PASSED]
+    assert [verdict for _, verdict in verdicts_on(store, "1")] == [PASSED]
 
 
 @pytest.mark.parametrize(

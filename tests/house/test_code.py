@@ -24,7 +24,7 @@ MORE_ROOMS = {"serving": 10, "simulator": 10}
 
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
-    "core": ("errors", "verdicts", "files", "addresses", "holders", "workspace"),
+    "core": ("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
     "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
     "data": ("features", "flights", "incidents", "stream", "quality"),
     "training": ("model", "evaluation", "trainer", "tracking"),
@@ -32,7 +32,7 @@ FLOORS = {
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),
     ),
-    "registry": ("versions", "promotions", "exams"),
+    "registry": ("versions", "evidence", "promotions", "exams"),
     "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (

@@ -16,6 +16,7 @@ from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import fingerprint, load_flights
 from mlops_course.registry import promotions, versions
+from mlops_course.registry.evidence import EVIDENCE
 from mlops_course.registry.promotions import audit, champion_at, history, promote, roll_back
 from mlops_course.training import tracking
 from mlops_course.training.trainer import TrainingConfig, train
@@ -335,5 +336,5 @@ def test_history_when_a_run_was_cut_off_before_its_fields_then_is_no_entry(store
 
 
 def test_verdict_when_logged_then_any_client_can_read_it(store, runs):
-    path = Path(store.client.download_artifacts(runs[0], promotions.EVIDENCE))
+    path = Path(store.client.download_artifacts(runs[0], EVIDENCE))
     assert json.loads(path.read_text()) == json.loads(json.dumps(asdict(PASSED)))
