@@ -19,7 +19,7 @@ from mlops_course.cli.reset import reset
 from mlops_course.cli.simulate import simulate
 from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, say
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
-from mlops_course.core.texts import one_line, short
+from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE
 from mlops_course.pipeline.policies import POLICIES
 
@@ -30,7 +30,7 @@ SURROUNDINGS = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
-MAX_COMPLAINT = 400
+MAX_COMPLAINT = 2_000
 # A text of the system ends at NUL, and a lone surrogate stands for a byte that is no character.
 _IMPOSSIBLE = frozenset(("\0", *map(chr, range(0xD800, 0xE000))))
 Command = Callable[[argparse.Namespace, Sequence[str]], int]
@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that went away is met here, not at the very end
         return int(status)
     except CourseError as error:
-        say(one_line(str(error)))
+        say(short(error, MAX_COMPLAINT))
         return _status(error, options.decides)
     except BrokenPipeError:
         _forget_stdout()
         return undecided
     except OSError as error:
         _forget_stdout()
-        say(one_line(f"The system does not allow it: {error}."))
+        say(short(f"The system does not allow it: {error}.", MAX_COMPLAINT))
         return undecided
     except KeyboardInterrupt:
         say("Interrupted; what was finished is kept.")

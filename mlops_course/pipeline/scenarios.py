@@ -6,6 +6,7 @@ from datetime import date
 from numbers import Integral
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import short
 from mlops_course.data.incidents import INCIDENTS, Incident
 from mlops_course.data.stream import WEEK, Strike
 from mlops_course.monitoring.rules import AccuracyRule
@@ -109,7 +110,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.scenario, str) or self.scenario not in SCENARIOS:
             raise ParameterError(
-                f"There is no scenario {self.scenario!r}.",
+                f"There is no scenario {short(self.scenario)!r}.",
                 f"Known scenarios: {', '.join(SCENARIOS)}.",
                 "Choose one of them.",
             )
@@ -128,7 +129,7 @@ class RunConfig:
             )
         if self.retrain not in POLICIES:
             raise ParameterError(
-                f"retrain is {self.retrain!r}.",
+                f"retrain is {short(self.retrain)!r}.",
                 f"It is {' or '.join(map(repr, POLICIES))}.",
                 "Choose one of them.",
             )

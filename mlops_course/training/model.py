@@ -205,7 +205,8 @@ def _checked(estimator: Any) -> "HistGradientBoostingClassifier":
             nodes = tree.nodes[inner]
             children = np.stack([nodes["left"], nodes["right"]])
             inside = (children > inner) & (children < len(tree.nodes))
-            if not (inside.all() and len(tree.nodes) and (nodes["feature_idx"] < COLUMNS).all()):
+            known = (nodes["feature_idx"] >= 0) & (nodes["feature_idx"] < COLUMNS)
+            if not (len(tree.nodes) and inside.all() and known.all()):
                 raise ValueError("a tree of it points outside itself")
             if nodes["is_categorical"].any():
                 raise ValueError(
