@@ -9,7 +9,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +16,7 @@ from typing import NoReturn
 from mlops_course.cli import checkout, doctor, release
 from mlops_course.cli.reset import reset
 from mlops_course.cli.simulate import simulate
-from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, say
+from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, forget, say
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE
@@ -57,16 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     undecided = UNDECIDED if options.decides else FAILED
     try:
         status = options.run(options, rest)
-        sys.stdout.flush()  # a reader that went away is met here, not at the very end
+        if sys.stdout:  # a closed one is none
+            sys.stdout.flush()  # a reader that went away is met here, not at the very end
         return int(status)
     except CourseError as error:
         say(short(error, MAX_COMPLAINT))
         return _status(error, options.decides)
     except BrokenPipeError:
-        _forget_stdout()
+        forget(sys.stdout)
         return undecided
     except OSError as error:
-        _forget_stdout()
+        forget(sys.stdout)
         say(short(f"The system does not allow it: {error}.", MAX_COMPLAINT))
         return undecided
     except KeyboardInterrupt:
@@ -85,12 +85,6 @@ def _folder(text: str) -> Path:
         return Path(text).expanduser().resolve()
     except (OSError, RuntimeError) as error:  # nobody of that name, or links in a circle
         _parser().error(f"--workspace names no folder: {error}")
-
-
-def _forget_stdout() -> None:
-    """Let nothing more be written to a standard output that takes no more; Python would try."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _status(error: CourseError, decides: bool) -> int:

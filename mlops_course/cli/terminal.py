@@ -1,8 +1,10 @@
 """How the commands talk to a terminal: exit statuses, and sentences beside the output."""
 
+import os
 import signal
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 DONE = 0
 FAILED = 1  # of a command that decides: refused
@@ -13,7 +15,18 @@ INTERRUPTED = 130
 
 def say(sentence: str) -> None:
     """Tell how it goes; standard output belongs to what the command was asked for."""
-    print(sentence, file=sys.stderr, flush=True)
+    try:
+        print(sentence, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        forget(sys.stderr)  # where it goes is full, which is no reason to stop
+
+
+def forget(stream: TextIO) -> None:
+    """Let nothing more be written to a stream that takes no more; Python would try at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def end_on_sigterm() -> None:

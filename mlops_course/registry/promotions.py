@@ -115,7 +115,8 @@ def promote(
     with _alone(store):
         champion = version_at(store)
         verdict, digest = speaking_for(store, registered, evidence)
-        if champion not in (verdict.rival, registered.version) and verdict.rival is not None:
+        stale = champion not in (verdict.rival, registered.version)
+        if stale and verdict.rival is not None and reason.strip():
             reason = _forced(registered.version, verdict.rival, champion, force) + reason
         draft = Entry("promoted", champion, registered.version, reason, who, evidence, digest)
         return _move(store, draft)

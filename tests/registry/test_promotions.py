@@ -3,15 +3,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow.entities import Param
 
-from mlops_course.core.errors import RegistryError, WorkspaceError
+from mlops_course.core.errors import ModelError, Refusal, RegistryError, WorkspaceError
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import fingerprint, load_flights
@@ -148,6 +151,161 @@ def test_promote_when_the_evidence_is_in_a_run_below_the_training_then_accepts(s
     assert promote(store, "1", "judged later", evidence=below).after == "1"
 
 
+@pytest.fixture
+def judged(store, promoted):
+    """The run of a verdict on version 3 against version 2, the champion then and now."""
+    below = tracking.start_run(store, "gate", tracking.provenance(), {}, parent=promoted[2])
+    promotions.log_verdict(store, below, replace(PASSED, rival="2"))
+    return below
+
+
+def test_promote_when_judged_against_the_champion_then_is_promoted(store, judged):
+    assert promote(store, "3", "better", evidence=judged).before == "2"
+    assert promote(store, "3", "once more", evidence=judged).after == "3"
+    roll_back(store, "a bad feeling")
+    assert promote(store, "3", "it was not that", evidence=judged).before == "2"
+
+
+def test_promote_when_judged_against_another_champion_then_refuses_and_force_goes_on_record(
+    store, judged
+):
+    roll_back(store, "2 is bad")
+    with pytest.raises(Refusal, match="judged against version 2, and champion is version 1"):
+        promote(store, "3", "better", evidence=judged)
+    with pytest.raises(Refusal, match="judged against version 2"):
+        promote(store, "3", "better", evidence=judged, force=" ")
+    with pytest.raises(Refusal, match="no reason was given"):
+        promote(store, "3", " ", evidence=judged, force="a hotfix")
+    assert len(history(store)) == 3 and versions.version_at(store) == "1"
+    entry = promote(store, "3", "better", evidence=judged, force="a hotfix")
+    reason = "FORCED, judged against version 2, champion was version 1: a hotfix | better"
+    assert entry.reason == reason and entry.before == "1" and audit(store).passed
+
+
+def test_promote_when_judged_while_nothing_served_then_replaces_no_champion(store, promoted):
+    promotions.log_verdict(store, promoted[2], replace(PASSED, rival=""))
+    with pytest.raises(Refusal, match="while there was no champion, and champion is version 2"):
+        promote(store, "3", "better", evidence=promoted[2])
+
+
+@pytest.mark.parametrize("kept", [{}, {"rival": None}, {"rival": 2}])
+def test_promote_when_the_evidence_is_of_an_older_form_then_is_read_as_it_is(store, promoted, kept):
+    old = {"subject": "model", "checks": [asdict(PASSED.checks[0])], **kept}
+    store.client.log_dict(promoted[2], old, EVIDENCE)
+    assert promote(store, "3", "better", evidence=promoted[2]).after == "3"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "5",
+        '{"subject": "model", "checks": []}',
+        '{"subject": "model", "checks": {"a": 1}}',
+        '{"subject": "model", "checks": [{"name": "a"}]}',
+        '{"subject": "model", "checks": [{"name": "a", "seen": "", "passed": "yes"}]}',
+        '{"checks": ' + "[" * 50_000,
+        " " * 2**20 + '{"subject": "m", "checks": [{"name": "a", "seen": "", "passed": true}]}',
+    ],
+)
+def test_promote_when_the_evidence_is_no_verdict_then_refuses_in_a_sentence(store, promoted, text):
+    store.client.log_text(promoted[2], text, EVIDENCE)
+    with pytest.raises(Refusal, match=r"holds no verdict of the gate|the gate refused it"):
+        promote(store, "3", "better", evidence=promoted[2])
+    assert versions.version_at(store) == "2"
+
+
+def test_promote_when_the_files_have_changed_then_refuses_and_announces_nothing(store, promoted):
+    with (versions.get(store, "3").path / "model.skops").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ModelError, match="have changed"):
+        promote(store, "3", "better", evidence=promoted[2])
+    assert len(history(store)) == 2 and audit(store).passed
+
+
+def test_roll_back_when_the_champions_files_are_broken_then_leaves_it_all_the_same(store, promoted):
+    other = promoted[2]
+    broken = store.workspace.root / "broken"
+    shutil.copytree(versions.get(store, "3").path, broken)
+    store.client.create_model_version(versions.MODEL_NAME, broken.as_uri(), other)
+    promote(store, "4", "better", evidence=other)
+    (broken / "model.skops").write_bytes(b"")
+    with pytest.raises(ModelError):
+        versions.resolve(store)
+    assert roll_back(store, "its files are broken").after == "2"
+
+
+def test_move_when_who_or_why_is_endless_then_the_log_keeps_its_beginning(store, runs):
+    entry = promote(store, "1", "r" * 10**7, evidence=runs[0], who="w" * 10**7)
+    assert (len(entry.reason), len(entry.who)) == (5_000, 200) and audit(store).passed
+
+
+def race(store, monkeypatch, *moves):
+    """Begin moves while the lock is held, give it back when all wait for it; what they say."""
+    monkeypatch.setattr(promotions, "LOCK_SECONDS", 60)
+
+    def told(move):
+        try:
+            return move().after
+        except Refusal as refused:
+            return refused.happened
+
+    with ThreadPoolExecutor() as threads:
+        with promotions._alone(store):
+            begun = [threads.submit(told, move) for move in moves]
+            deadline = time.monotonic() + 60
+            while openings("promotions.lock") <= len(moves):  # theirs and ours
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        return [one.result() for one in begun]
+
+
+def openings(name):
+    return sum(Path(file.path).name == name for file in psutil.Process().open_files())
+
+
+def test_roll_back_when_two_programs_do_it_at_once_then_one_version_is_left_and_not_two(
+    store, promoted, monkeypatch
+):
+    promote(store, "3", "why 3", evidence=promoted[2])
+    told = race(store, monkeypatch, *[lambda: roll_back(store, "worse")] * 2)
+    refused = "Nothing was rolled back: not version 3 is champion by now, but 2."
+    assert sorted(told) == ["2", refused]
+    assert versions.version_at(store) == "2" and len(history(store)) == 4
+    assert audit(store).passed
+
+
+def test_promote_when_two_were_judged_against_one_champion_then_the_second_is_refused(
+    store, promoted, judged, monkeypatch
+):
+    fourth = versions.register(store, promoted[0], source_of(store, "1")).version
+    below = tracking.start_run(store, "gate", tracking.provenance(), {}, parent=promoted[0])
+    promotions.log_verdict(store, below, replace(PASSED, rival="2"))
+    told = race(
+        store,
+        monkeypatch,
+        lambda: promote(store, "3", "mine", evidence=judged),
+        lambda: promote(store, fourth, "no, mine", evidence=below),
+    )
+    now = versions.version_at(store)
+    other = {"3": fourth, fourth: "3"}[now]
+    late = f"Version {other} was not promoted: it was judged against version 2, and champion is "
+    assert sorted(told) == [now, f"{late}version {now}."]
+    assert len(history(store)) == 3 and audit(store).passed
+
+
+def source_of(store, version):
+    return store.client.get_model_version(versions.MODEL_NAME, version).source
+
+
+def test_roll_back_when_the_version_to_leave_is_champion_no_longer_then_nothing_moves(
+    store, promoted
+):
+    with pytest.raises(Refusal, match="not version 1 is champion by now, but 2"):
+        roll_back(store, "1 answers unlike training", leaving="1")
+    assert len(history(store)) == 2 and roll_back(store, "worse", leaving="2").after == "1"
+
+
 def test_roll_back_when_called_then_the_former_version_serves_and_its_evidence_is_named(
     store, promoted
 ):
@@ -232,7 +390,7 @@ def test_audit_when_an_entry_was_changed_in_the_database_then_finds_it(store, pr
 def test_audit_when_an_entry_was_changed_and_sealed_again_then_the_next_one_tells(store, promoted):
     one = history(store)[0]
     run_id = promotions._runs(store)[0].info.run_id
-    digest = promotions._digest(promotions.replace(one, reason="a better story"))
+    digest = promotions._digest(replace(one, reason="a better story"))
     for key, value in (("reason", "a better story"), ("digest", digest)):
         change(
             store, "UPDATE params SET value = ? WHERE run_uuid = ? AND key = ?", value, run_id, key

@@ -10,13 +10,13 @@ from datetime import date
 import mlflow
 import pytest
 
-from mlops_course.core.errors import RegistryError, WorkspaceError
+from mlops_course.core.errors import ModelError, RegistryError, WorkspaceError
 from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import fingerprint, load_flights
 from mlops_course.registry import versions
 from mlops_course.registry.versions import MODEL_NAME
 from mlops_course.training import tracking
-from mlops_course.training.model import load_model
+from mlops_course.training.model import files_digest, load_model
 from mlops_course.training.trainer import TrainingConfig, train
 
 
@@ -122,10 +122,60 @@ def test_get_when_given_a_number_or_its_text_then_returns_the_version(store, ver
     assert versions.get(store, number) == version
 
 
-@pytest.mark.parametrize("number", ["2", "latest", "", "-1"])
+@pytest.mark.parametrize(
+    "number", ["2", "latest", "", "-1", "0", "01", " 1", "1e0", "\u0661", "9" * 23, "9" * 10_000]
+)
 def test_get_when_there_is_no_such_version_then_says_so(store, version, number):
-    with pytest.raises(RegistryError, match=f"There is no version {number} of push-back"):
+    with pytest.raises(RegistryError, match=r"There is no version .*of push-back") as missing:
         versions.get(store, number)
+    assert number.strip()[:190] in str(missing.value) and len(str(missing.value)) < 500
+
+
+def test_register_when_called_then_the_digest_of_the_files_is_kept_in_the_registry(store, version):
+    assert version.files == files_digest(version.path)
+    kept = store.client.get_model_version(MODEL_NAME, "1").tags
+    assert kept == {versions.FILES: version.files}
+    assert versions.get(store, "1") == version
+
+
+@pytest.mark.parametrize("file", ["MLmodel", "model.skops"])
+def test_resolve_when_files_have_changed_since_they_were_registered_then_refuses_them(
+    store, version, file
+):
+    for alias in ("champion", "challenger"):
+        store.client.set_registered_model_alias(MODEL_NAME, alias, "1")
+    with (version.path / file).open("ab") as changed:
+        changed.write(b"\n")
+    for ask in (versions.find, versions.resolve):
+        for alias in ("champion", "challenger"):
+            with pytest.raises(ModelError, match="have changed since it was registered"):
+                ask(store, alias)
+    assert versions.version_at(store) == "1"
+    (version.path / file).unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        versions.resolve(store)
+
+
+def test_find_when_mlflow_itself_has_read_the_files_or_they_were_moved_then_they_are_the_same(
+    store, version
+):
+    store.client.set_registered_model_alias(MODEL_NAME, "champion", "1")
+    mlflow.sklearn.load_model(f"models:/{MODEL_NAME}@champion")  # leaves a file of its own there
+    about = version.path / "MLmodel"
+    text = about.read_text(encoding="utf-8")
+    about.write_text(text.replace("artifact_path: ", "artifact_path: /moved"), encoding="utf-8")
+    assert versions.find(store) == version
+
+
+def test_version_when_made_with_mlflows_own_client_then_has_no_digest_until_it_is_sealed(
+    store, logged
+):
+    store.client.create_registered_model(MODEL_NAME)
+    store.client.create_model_version(MODEL_NAME, logged[1], logged[0])
+    store.client.set_registered_model_alias(MODEL_NAME, "champion", "1")
+    assert versions.find(store).files == ""
+    sealed = versions.sealed(store, versions.get(store, "1"))
+    assert sealed.files == files_digest(sealed.path) and versions.find(store) == sealed
 
 
 def test_get_when_the_store_cannot_be_read_then_does_not_say_that_the_version_is_missing(
