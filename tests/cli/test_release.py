@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pytest
@@ -323,13 +323,37 @@ def test_gate_when_it_crashes_then_the_status_is_no_verdict(store, call, monkeyp
     assert done.status == 3 and "ZeroDivisionError" in done.err
 
 
-def test_gate_when_the_report_cannot_be_written_then_status_2_and_the_verdict_is_kept(
+@pytest.mark.parametrize("place", ["nowhere/gate.md", ".", "/dev/full"])
+def test_gate_when_the_report_cannot_be_written_then_status_2_before_anything_is_judged(
+    store, call, monkeypatch, tmp_path, place
+):
+    monkeypatch.setattr(gate, "judge", lambda *_: pytest.fail("the exam was taken"))
+    done = call("gate", "1", "--report", str(tmp_path / place))
+    assert done.status == 2 and "The report could not be written" in done.err
+    assert verdicts_on(store, "1") == []
+
+
+def test_gate_when_a_report_is_asked_for_then_an_old_one_never_stands_for_the_new(
     store, call, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(gate, "judge", lambda *_: PASSED)
-    done = call("gate", "1", "--report", str(tmp_path / "nowhere" / "gate.md"))
-    assert done.status == 2 and "The report could not be written" in done.err
-    assert [verdict for _, verdict in verdicts_on(store, "1")] == [PASSED]
+    report = tmp_path / "gate.md"
+    report.write_text("## Release gate: version 1 passed\n", encoding="utf-8")
+    assert call("gate", "9", "--report", str(report)).status == 3
+    assert report.read_text(encoding="utf-8") == "The gate judges version 9.\n"
+    monkeypatch.setattr(gate, "judge", lambda *_: BLOCKED)
+    assert call("gate", "1", "--report", str(report)).status == 1
+    assert "is blocked" in report.read_text(encoding="utf-8")
+
+
+def test_promote_when_the_champion_is_another_by_now_then_status_1_unless_forced(promoted, call):
+    gate.record(promoted, "3", replace(PASSED, rival="1"))
+    done = call("promote", "3", "--reason", "better")
+    assert done.status == 1 and champion(promoted) == "2"
+    assert "judged against version 1, and champion is version 2" in done.err
+    done = call("promote", "3", "--reason", "better", "--force", "a hotfix")
+    assert done.status == 0 and champion(promoted) == "3"
+    told = "FORCED, judged against version 1, champion was version 2: a hotfix | better"
+    assert told in call("log").out and last(promoted).reason == told
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mlops_course.core.errors import DataError, RegistryError
-from mlops_course.core.verdicts import Check, Verdict
+from mlops_course.core.verdicts import Check, Verdict, as_markdown
 from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import (
     FIRST_HELD_OUT,
@@ -19,6 +20,7 @@ from mlops_course.data.flights import (
     load_flights,
 )
 from mlops_course.registry import exams, promotions, versions
+from mlops_course.registry.evidence import verdicts_on
 from mlops_course.release import gate
 from mlops_course.training import tracking
 from mlops_course.training.trainer import TrainingConfig, train
@@ -200,8 +202,9 @@ def test_gate_when_the_contract_is_broken_then_blocks_and_the_exam_is_not_touche
     store, rows, register, champion, judge
 ):
     result = train(rows, TrainingConfig(max_iter=5))
-    lost = {**result.model.vocabulary, "carrier": None}
-    broken = register(replace(result, model=replace(result.model, vocabulary=lost)))
+    narrow = deepcopy(result.model.estimator)
+    narrow.n_features_in_ = 3
+    broken = register(replace(result, model=replace(result.model, estimator=narrow)))
     found = judge(broken)
     assert not found.passed and "answered with 500" in " ".join(found.failures)
     assert not {"fresh exam", "better than the rule"} & {check.name for check in found.checks}
@@ -214,8 +217,79 @@ def test_gate_when_the_model_file_is_gone_then_blocks(rows, register, champion, 
     lost = "The model's files cannot be read (No such file or directory)."
     assert blocked(version) == {
         "rebuilt": lost,
-        "can be served": f"The service could not load version {version.version}: {lost}",
+        "can be served": lost,
     }
+
+
+def test_gate_when_the_files_have_changed_then_blocks_unread(rows, register, champion, blocked):
+    version = register(train(rows, TrainingConfig(max_iter=5)))
+    with (version.path / "model.skops").open("ab") as file:
+        file.write(b" ")
+    found = blocked(version)
+    assert set(found) == {"rebuilt", "can be served"}
+    assert all("have changed since it was registered" in seen for seen in found.values())
+
+
+def test_gate_when_the_champion_has_changed_since_then_its_verdict_is_no_evidence(
+    store, rows, register, champion, judge
+):
+    version = register(train(rows, TrainingConfig(max_iter=5)))
+    verdict = judge(version)
+    assert verdict.rival == champion.version
+    kept = verdicts_on(store, version.version)
+    assert kept == []
+    gate.record(store, version.version, verdict)
+    assert [one for _, one in verdicts_on(store, version.version)] == [verdict]
+
+
+ODD = [
+    *("", " ", "nan", "1e999", "\u00b2", "\u0663", "9" * 4_999, "-" * 50, "__import__('os')"),
+    *("[" * 4_000, "{1: 2}", "None", "'60'", "10**9", "1000000000", "a|b\n## <b>`[x](y)"),
+]
+
+
+@pytest.mark.parametrize("key", ["seed", "max_iter", "learning_rate", "early_stopping"])
+def test_gate_when_a_parameter_of_the_run_is_odd_then_a_check_says_so(
+    store, rows, register, champion, key
+):
+    version = register(train(rows, TrainingConfig(max_iter=2)))
+    change = "UPDATE params SET value = ? WHERE key = ? AND run_uuid = ?"
+    for value in ODD:
+        with closing(sqlite3.connect(store.workspace.database)) as database, database:
+            database.execute(change, [value, key, version.run_id])
+        checks = list(gate._origin(store, version, FIRST_HELD_OUT))
+        assert {check.name for check in checks} >= {"data as claimed"}
+        text = as_markdown(Verdict(value, tuple(checks)), value)
+        assert len(text.splitlines()) == 4 + len(checks)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "flights", "flights x to y", "flights 2013-01-01 to 2013-13-01", "a\n|b|"),
+        *("flights 9999-12-31 to 0001-01-01", "flights 2013-01-01 to 2013-01-01\x1b[2J"),
+        *("flights 2099-01-01 to 2099-01-02", "flights " + "2" * 400 + " to x", "<script>"),
+    ],
+)
+def test_gate_when_the_run_names_odd_data_then_a_check_says_so(
+    store, rows, register, champion, name
+):
+    version = register(train(rows, TrainingConfig(max_iter=2)))
+    change = (
+        "UPDATE datasets SET name = ?, digest = '|' WHERE dataset_uuid IN "
+        "(SELECT source_id FROM inputs WHERE destination_id = ?)"
+    )
+    with closing(sqlite3.connect(store.workspace.database)) as database, database:
+        before = database.execute("SELECT dataset_uuid, name, digest FROM datasets").fetchall()
+        database.execute(change, [name, version.run_id])
+    try:
+        (check,) = gate._origin(store, version, FIRST_HELD_OUT)
+        assert (check.name, check.passed) == ("known data", False)
+        assert check.seen.isprintable() and len(check.seen) < 300
+    finally:
+        with closing(sqlite3.connect(store.workspace.database)) as database, database:
+            put = "UPDATE datasets SET name = ?2, digest = ?3 WHERE dataset_uuid = ?1"
+            database.executemany(put, before)
 
 
 def march(store):
