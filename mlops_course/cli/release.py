@@ -7,7 +7,7 @@ done, refused, or could not be judged.
 import argparse
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -57,16 +57,13 @@ def gate(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     first = options.first or FIRST_HELD_OUT
     last = options.last or min(first, LAST_DAY) + (LAST_HELD_OUT - FIRST_HELD_OUT)
-    with _open_store() as store:
-        if options.report:  # what cannot be written must not cost a place in the exam
-            _write_report(options.report, f"The gate judges version {short(options.version)}.\n")
+    with _report_at(options.report) as write, _open_store() as store:
         verdict = judge(store, options.version, first, last)
         text = as_markdown(verdict, title(verdict))
         kept = record(store, options.version, verdict)
-    print(text)
-    print(f"Kept in run {kept}.")
-    if options.report:
-        _write_report(options.report, text)
+        print(text)
+        print(f"Kept in run {kept}.")
+        write(text)
     return DONE if verdict.passed else FAILED
 
 
@@ -159,15 +156,32 @@ def _open_store() -> Iterator["Store"]:
         raise tracking.explain(error) from error
 
 
-def _write_report(path: Path, text: str) -> None:
+@contextmanager
+def _report_at(path: Path | None) -> Iterator[Callable[[str], None]]:
+    """Give what writes the report, once it was tried: the exam is not to be taken in vain.
+
+    Where nothing is judged no report stays behind, an older one neither.
+    """
+
+    def write(text: str) -> None:
+        if path is None:
+            return
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ParameterError(
+                f"The report could not be written to {path} ({error.strerror}).",
+                "It is tried before the gate judges; a verdict is kept in the run then named.",
+                "Name a file in a folder that exists and can be written.",
+            ) from error
+
+    write("The gate is judging.\n")
     try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ParameterError(
-            f"The report could not be written to {path} ({error.strerror}).",
-            "It is tried before the gate judges; a verdict is kept in the run that is then named.",
-            "Name a file in a folder that exists and can be written.",
-        ) from error
+        yield write
+    except BaseException:
+        if path and path.is_file():
+            path.unlink()
+        raise
 
 
 def _newest_pass(store: "Store", version: str) -> str:

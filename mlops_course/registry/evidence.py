@@ -24,7 +24,10 @@ MAX_BYTES = 2**20
 
 def log_verdict(store: Store, run_id: str, verdict: Verdict) -> None:
     """Keep the gate's verdict in a run, where `promote` looks for it."""
-    store.client.log_dict(run_id, asdict(verdict), EVIDENCE)
+    kept = asdict(verdict)
+    for check in kept["checks"]:
+        check["passed"] = bool(check["passed"])  # NumPy's own would become the text "False"
+    store.client.log_dict(run_id, kept, EVIDENCE)
 
 
 def verdicts_on(store: Store, version: str) -> list[tuple[str, Verdict]]:
@@ -107,7 +110,10 @@ def _as_verdict(text: str) -> Verdict | None:
     """Return the verdict that a text holds, or None where it holds none."""
     try:
         kept = json.loads(text)
-        found = [Check(str(c["name"]), c["passed"] is True, str(c["seen"])) for c in kept["checks"]]
+        found = [
+            Check(str(check["name"]), str(check["passed"]) == "True", str(check["seen"]))
+            for check in kept["checks"]
+        ]
         rival = kept.get("rival")
         verdict = Verdict(str(kept["subject"]), tuple(found), None if rival is None else str(rival))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

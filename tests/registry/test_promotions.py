@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from mlflow.entities import Param
@@ -213,6 +214,18 @@ def test_promote_when_the_evidence_is_no_verdict_then_refuses_in_a_sentence(stor
     with pytest.raises(Refusal, match=r"holds no verdict of the gate|the gate refused it"):
         promote(store, "3", "better", evidence=promoted[2])
     assert versions.version_at(store) == "2"
+
+
+def test_promote_when_a_check_that_failed_was_numpys_then_its_verdict_is_no_pass(store, promoted):
+    slow = Check("fast enough", np.float64(3) <= 2, "Three times as slow.")
+    promotions.log_verdict(store, promoted[2], Verdict("model", (*PASSED.checks, slow)))
+    with pytest.raises(Refusal, match="the gate refused it: Three times as slow"):
+        promote(store, "3", "better", evidence=promoted[2])
+    for passed in ("False", "false", "yes", 0, None):
+        kept = {"name": "fast enough", "passed": passed, "seen": "Slow."}
+        store.client.log_dict(promoted[2], {"subject": "model", "checks": [kept]}, EVIDENCE)
+        with pytest.raises(Refusal, match="the gate refused it: Slow"):
+            promote(store, "3", "better", evidence=promoted[2])
 
 
 def test_promote_when_the_files_have_changed_then_refuses_and_announces_nothing(store, promoted):
