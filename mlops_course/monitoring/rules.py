@@ -27,10 +27,12 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class AccuracyRule:
-    """Alert when a window's accuracy lies below ``threshold`` beyond the luck of its days.
+    """Alert when a window's accuracy lies below ``threshold`` beyond the luck of days and weeks.
 
-    At a level of just the threshold it fires in 1 of 20 weeks, and more seldom above. Where the
-    window cannot tell, with few days or labels, it keeps quiet.
+    Measured on each seven days in a row from April to December 2013, with nothing broken and a
+    threshold half a point below the level of the weeks around: it fires in 4.8%, with a simulation
+    error of 2 points; at a threshold of 0.90 in 3 of the 39 weeks, whose level together is 0.8995.
+    Where the window cannot tell, with few days or labels, it keeps quiet.
     """
 
     threshold: float

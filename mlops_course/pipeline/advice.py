@@ -3,22 +3,24 @@
 from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.monitoring.notifier import NEXT_UNANSWERED
 from mlops_course.pipeline.events import AlertRaised, WeekScored
-from mlops_course.pipeline.state import RunState, chance
+from mlops_course.pipeline.state import RunState
 from mlops_course.pipeline.wording import counted, day, unanswered
 
 
 def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
-    """Return how likely the alert is to be chance, in a sentence."""
+    """Return how likely the alert is to be chance, in a sentence.
+
+    That is said at the level of the bound and no finer. How seldom luck makes a week much worse than
+    the one in 20, seven days and the 39 weeks of a year cannot tell.
+    """
     if week is not None and alert.rule == UNANSWERED_RULE:
         return f"This was counted and not estimated: {unanswered(week)}."
     if week is None or alert.rule != ACCURACY_RULE:
         return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
-    odds = chance(week, alert.threshold)
-    seldom = "less than one week in 1,000" if odds < 1e-3 else f"one week in {1 / odds:,.0f}"
     return (
         f"Even the upper bound, {week.upper:.1%}, is below {alert.threshold:.0%} (one-sided 95%, "
         f"by {week.days} days, not by {week.labelled:,} flights; one look a week). If the true "
-        f"accuracy were {alert.threshold:.0%}, {seldom} would look this bad."
+        f"accuracy were {alert.threshold:.0%}, fewer than one week in 20 would look this bad."
     )
 
 

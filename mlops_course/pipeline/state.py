@@ -31,7 +31,6 @@ from mlops_course.pipeline.events import (
 if TYPE_CHECKING:
     import pandas as pd
 
-SMALLEST_ERROR = 1e-9
 LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted
 
 
@@ -178,20 +177,6 @@ def has_accuracy(week: WeekScored) -> bool:
 def can_tell(week: WeekScored) -> bool:
     """Return whether a week has days and labels enough to say what its accuracy is at most."""
     return not isnan(week.upper)
-
-
-def chance(week: WeekScored, threshold: float) -> float:
-    """Return how likely a week this low is if the true accuracy equals ``threshold``.
-
-    One-sided, by day: Student's t with days minus one degrees of freedom. A week that cannot tell
-    is no evidence: 1.
-    """
-    if not can_tell(week):
-        return 1.0
-    from scipy.special import stdtr
-
-    distance = (week.accuracy - threshold) / max(week.standard_error, SMALLEST_ERROR)
-    return float(stdtr(week.days - 1, distance))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,17 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from counting import blocks_of, other_weeks, together
 
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import load_flights
-from mlops_course.monitoring.performance import MIN_DAYS, join, measure
+from mlops_course.monitoring.performance import MIN_DAYS, WEEKS_DIFFER, join, measure
 from mlops_course.serving.prediction_log import KEY
 from mlops_course.serving.replay import numbered
+from mlops_course.stats.clustered import ratio_bounds
 from mlops_course.training.evaluation import right_calls
+
+AROUND = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def measured(week, probability):
 def test_measure_when_every_call_is_right_then_accuracy_is_one(week):
     quality = measured(week, (week["late"] == 1).to_numpy() * 1.0)
     assert quality.accuracy == 1.0 and quality.confidence == 1.0 and quality.unanswered == 0
-    assert (quality.days, quality.upper, quality.standard_error) == (7, 1.0, 0.0)
+    assert (quality.days, quality.upper, quality.standard_error) == (7, 1.0, WEEKS_DIFFER)
     assert quality.predicted_late == pytest.approx(quality.observed_late, abs=0.003)
 
 
@@ -73,18 +77,6 @@ def test_measure_when_days_or_labels_are_few_then_has_no_bound(week):
     assert measured(enough, np.full(len(week), 0.2)).upper < 1
 
 
-def weeks_and_levels(real_year):
-    """Yield each seven days in a row of the real year, and the level of the five weeks around."""
-    right = real_year.assign(
-        right=right_calls(real_year["probability"].to_numpy(), real_year["late"].to_numpy())
-    )
-    by_day = right.groupby("date")["right"].agg(["sum", "count"])
-    days = [group for _, group in right.groupby("date")]
-    for first in range(len(days) - 6):
-        around = by_day.iloc[max(first - 14, 0) : first + 21].sum()
-        yield pd.concat(days[first : first + 7]), around["sum"] / around["count"]
-
-
 def test_measure_when_days_differ_near_the_top_then_the_bound_stays_a_share(week):
     worst = week["date"] == week["date"].iloc[0]
     calls = np.where(worst, week["late"] != 1, week["late"] == 1) * 1.0
@@ -92,20 +84,86 @@ def test_measure_when_days_differ_near_the_top_then_the_bound_stays_a_share(week
     assert 0.8 < quality.accuracy < 0.9 and quality.upper == 1.0
 
 
-def test_bound_when_real_weeks_follow_each_other_then_keeps_its_promise_and_by_rows_it_breaks(
-    real_year,
+@pytest.fixture(scope="module")
+def days(real_year):
+    """The days from April on, each with its calls."""
+    right = right_calls(real_year["probability"].to_numpy(), real_year["late"].to_numpy())
+    return [day for _, day in real_year.assign(right=right).groupby("date")]
+
+
+def levels_beside(days, around):
+    """Return for each seven days in a row the level of so many weeks on either side."""
+    sums = np.array([day["right"].sum() for day in days])
+    return other_weeks(sums, np.array([len(day) for day in days]), 7, around)
+
+
+@pytest.fixture(scope="module")
+def seven_days(days):
+    return [pd.concat(days[first : first + 7]) for first in range(len(days) - 6)]
+
+
+@pytest.fixture(scope="module")
+def qualities(seven_days):
+    return [measure(week) for week in seven_days]
+
+
+@pytest.fixture(scope="module")
+def in_random_order(days):
+    """What a bound by day covers where days are exchangeable, by weeks on either side."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(3):
+        shuffled = [days[number] for number in generator.permutation(len(days))]
+        sums = np.array([(day["right"].sum(), len(day)) for day in shuffled])
+        upper = np.array([upper_by_day(sums[first : first + 7]) for first in range(len(days) - 6)])
+        found.append([np.mean(upper >= levels_beside(shuffled, around)) for around in AROUND])
+    return dict(zip(AROUND, np.mean(found, axis=0), strict=True))
+
+
+def upper_by_day(sums):
+    """Return the upper bound that counts days and nothing else, from each day's sum and size."""
+    return ratio_bounds(sums[:, 0], sums[:, 1], np.arange(len(sums))).high
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_bound_when_real_weeks_follow_each_other_then_covers_what_shuffled_days_would(
+    days, qualities, in_random_order, around
 ):
-    covered, by_row, alarms = [], [], []
-    for week, level in weeks_and_levels(real_year):
-        quality = measure(week)
-        covered.append(quality.upper >= level)
-        alarms.append(quality.upper < level - 0.005)
-        independent = np.sqrt(quality.accuracy * (1 - quality.accuracy) / quality.labelled)
-        by_row.append(quality.accuracy + 1.645 * independent >= level)
-    assert len(covered) == 269
-    assert 0.93 <= np.mean(covered) <= 0.97
-    assert np.mean(alarms) <= 0.05
-    assert np.mean(by_row) < 0.75
+    level = levels_beside(days, around)
+    upper = np.array([quality.upper for quality in qualities])
+    first = np.array([day["date"].iloc[0] for day in days[:-6]], dtype="datetime64[D]")
+    covered = together("", upper >= level, blocks_of(first), "")
+    assert covered.turns == 269 and 0.01 < covered.error < 0.04
+    assert 0.93 <= covered.happened / 269 <= 0.97
+    assert covered.happened / 269 >= in_random_order[around] - covered.error
+    assert 0.03 <= np.mean(upper < level - 0.005) <= 0.05
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_bound_when_only_days_or_flights_are_counted_then_breaks_its_promise(
+    days, seven_days, around
+):
+    level = levels_beside(days, around)
+    sums = np.array([(day["right"].sum(), len(day)) for day in days])
+    by_day = np.array([upper_by_day(sums[first : first + 7]) for first in range(len(level))])
+    assert np.mean(by_day >= level) < 0.93 and np.mean(by_day < level - 0.005) > 0.06
+    accuracy = np.array([week["right"].mean() for week in seven_days])
+    size = np.array([len(week) for week in seven_days])
+    by_row = accuracy + 1.645 * np.sqrt(accuracy * (1 - accuracy) / size)
+    assert np.mean(by_row >= level) < 0.75
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_weeks_when_held_against_those_beside_them_then_differ_by_what_is_added(
+    days, qualities, around
+):
+    level = levels_beside(days, around)
+    accuracy = np.array([quality.accuracy for quality in qualities])
+    by_days = np.array([quality.standard_error for quality in qualities]) ** 2 - WEEKS_DIFFER**2
+    # The level has its own luck, that of 2 * around weeks.
+    apart = (accuracy - level) ** 2 / (1 + 1 / (2 * around)) - by_days
+    assert WEEKS_DIFFER < np.sqrt(apart.mean()) < 0.025
+    assert WEEKS_DIFFER < np.sqrt(apart[::7].mean()) < 0.025
 
 
 def test_join_when_a_shadow_looked_on_or_a_request_came_twice_then_each_flight_counts_once(week):

@@ -15,14 +15,13 @@ from mlops_course.pipeline.advice import how_sure, next_move
 from mlops_course.pipeline.state import fold
 
 
-def test_how_sure_when_accuracy_is_far_below_then_says_how_seldom_chance_does_that():
-    bad = week(4, 0.80)
+@pytest.mark.parametrize("accuracy", [0.5, 0.80, 0.893])
+def test_how_sure_when_accuracy_is_low_then_claims_no_more_than_the_level_of_the_bound(accuracy):
+    bad = week(4, accuracy)
     said = how_sure(alert(bad), bad)
-    assert "upper bound, 80.6%, is below 90%" in said and "less than one week in 1,000" in said
-    close = week(4, 0.88, upper=0.8994, standard_error=0.01)
-    said = how_sure(alert(close), close)
-    assert "one week in 22 would look this bad" in said
+    assert f"upper bound, {accuracy + 0.006:.1%}, is below 90%" in said
     assert "(one-sided 95%, by 7 days, not by 6,300 flights; one look a week)" in said
+    assert "were 90%, fewer than one week in 20 would look this bad." in said
 
 
 def test_how_sure_when_flights_were_unanswered_then_they_were_counted():

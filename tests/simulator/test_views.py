@@ -207,7 +207,7 @@ def test_log_when_alerts_follow_each_other_then_only_the_first_is_unfolded():
     rendered = alert_log.log(fold(drift_run()))
     entries = alerts_in(rendered)
     assert ["<details" in entry for entry in entries] == [False, True, True]
-    assert "less than one week in 1,000" in entries[0] and "dep_delay moved" in entries[0]
+    assert "fewer than one week in 20" in entries[0] and "dep_delay moved" in entries[0]
     assert "look &lt;here&gt;" in rendered
 
 

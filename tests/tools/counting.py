@@ -14,6 +14,8 @@ from mlops_course.training.evaluation import right_calls
 from mlops_course.training.trainer import TrainingConfig, train
 
 CHAMPION = "winter"
+FIRST_DAY = np.datetime64("2013-01-07")
+BLOCK = np.timedelta64(28, "D")
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,37 @@ def together(what: str, happened: np.ndarray, blocks: np.ndarray, promise: str) 
         Whether it happened, shape (turns,).
     blocks
         To which block each turn belongs, shape (turns,): the weeks of one random order, or the
-        stretches of the year that begin within the same month.
+        stretches of the year that begin within the same four weeks (`blocks_of`).
     """
     error = mean_bounds(np.asarray(happened, float), blocks).error
     return Count(what, int(np.sum(happened)), len(happened), promise, error)
+
+
+def blocks_of(days: np.ndarray) -> np.ndarray:
+    """Return the block of four weeks in which each day lies: the same for all that is counted."""
+    return (days.astype("datetime64[D]") - FIRST_DAY) // BLOCK
+
+
+def other_weeks(sums: np.ndarray, sizes: np.ndarray, days: int, around: int) -> np.ndarray:
+    """Return for each stretch of so many days the level of such stretches beside it.
+
+    A stretch is no part of its own truth: it would agree with itself.
+
+    Parameters
+    ----------
+    sums, sizes
+        The sum of each day, and how many rows it is of, in the order of the days; shape (days,).
+    around
+        How many stretches on either side count.
+    """
+    levels = []
+    for first in range(len(sums) - days + 1):
+        beside = np.arange(
+            max(first - around * days, 0), min(first + (1 + around) * days, len(sums))
+        )
+        beside = beside[(beside < first) | (beside >= first + days)]
+        levels.append(sums[beside].sum() / sizes[beside].sum())
+    return np.array(levels)
 
 
 @dataclass(frozen=True)
