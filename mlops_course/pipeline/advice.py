@@ -10,8 +10,8 @@ from mlops_course.pipeline.wording import counted, day, unanswered
 def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
     """Return how likely the alert is to be chance, in a sentence.
 
-    That is said at the level of the bound and no finer. How seldom luck makes a week much worse than
-    the one in 20, seven days and the 39 weeks of a year cannot tell.
+    That is said at the level of the bound and no finer: how much more seldom than one week in 20
+    luck looks very bad, the 39 weeks of a year cannot tell.
     """
     if week is not None and alert.rule == UNANSWERED_RULE:
         return f"This was counted and not estimated: {unanswered(week)}."

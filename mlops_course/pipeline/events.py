@@ -70,7 +70,8 @@ class WeekScored:
         Days of the week with a labelled answer.
     accuracy, upper, standard_error
         Share of labelled flights called right, its upper 95% bound (one-sided, by day) and its
-        standard error, as `performance.measure` gives them; the latter two NaN where days or labels are too few to tell.
+        standard error, as in `performance.Quality`; the latter two NaN where days or labels are
+        too few to tell.
     baseline_accuracy
         The same for the rule ``dep_delay > 15``.
     predicted_late, observed_late

@@ -3,12 +3,14 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from counting import other_weeks
+from scipy.stats import t
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.flights import labelled, load_flights
 from mlops_course.release import comparison
 from mlops_course.release.comparison import MARGIN, SLICE_MARGIN, compare
-from mlops_course.stats.clustered import mean_bounds
+from mlops_course.stats.clustered import cluster_sums, mean_bounds, ratio_bounds
 from mlops_course.training.evaluation import baseline
 from mlops_course.training.trainer import TrainingConfig, train
 
@@ -278,43 +280,88 @@ def right(later, models):
     return {name: (called == late).astype(float) for name, called in calls.items()}
 
 
-def covered(later, pairs, days, sides, spells=1.0):
-    """Return how often upper and lower bound of some days hold for the weeks around them."""
-    day = (later["date"] - later["date"].min()).dt.days.to_numpy()
-    above, below = [], []
-    for lead in pairs:
-        for first in range(0, 275 - days + 1, 7):
-            window = (day >= first) & (day < first + days)
-            around = (day >= first - sides * days) & (day < first + (1 + sides) * days)
-            found = mean_bounds(lead[window], day[window])
-            reach = spells * (found.high - found.mean)
-            truth = lead[around].mean()
-            above.append(found.mean + reach >= truth)
-            below.append(found.mean - reach <= truth)
-    return np.mean(above), np.mean(below)
+# How much less a bound may cover than promised: about its simulation error, for stretches of one
+# year are few. With 0.8 of its width it covers less than that.
+SHORT = 0.035
+
+
+@pytest.fixture(scope="module")
+def day(later):
+    return (later["date"] - later["date"].min()).dt.days.to_numpy()
+
+
+@pytest.fixture(scope="module")
+def leads(right, day):
+    """Two pairs' leads: between models, and over the rule; by day, and the sizes of the days."""
+    models = [right["0"] - right["1"], right["1"] - right["2"], right["2"] - right["0"]]
+    to_rule = [right[name] - right["rule"] for name in "012"]
+    return {
+        "models": [cluster_sums(lead, day) for lead in models],
+        "rule": [cluster_sums(lead, day) for lead in to_rule],
+    }, cluster_sums(np.ones(len(day)), day)
+
+
+def covered(pairs, sizes, days, width=1.0):
+    """Return how often upper and lower bound hold for the stretches on either side, shape (2,)."""
+    found = []
+    for sums in pairs:
+        levels = other_weeks(sums, sizes, days, around=1)
+        for first, level in enumerate(levels):
+            part = slice(first, first + days)
+            bounds = ratio_bounds(sums[part], sizes[part], np.arange(days))
+            reach = width * (bounds.high - bounds.mean)
+            found.append((bounds.mean + reach >= level, bounds.mean - reach <= level))
+    return np.mean(found, axis=0)
+
+
+def promised(days):
+    """Return how often a 95% bound holds for the mean of two other stretches, which has luck, too.
+
+    Days are independent, and normal: the error of the difference is sqrt(1 + 1 / 2) times one's.
+    """
+    return t.cdf(t.ppf(0.95, days - 1) / 1.5**0.5, days - 1)
+
+
+@pytest.mark.parametrize("pair", ["models", "rule"])
+@pytest.mark.parametrize("days", [7, 14])
+def test_bounds_when_days_are_shuffled_then_keep_their_promise(leads, pair, days):
+    sizes = leads[1]
+    generator = np.random.default_rng(0)
+    found = []
+    for sums in leads[0][pair]:
+        order = generator.permutation(len(sizes))
+        found.append(covered([sums[order]], sizes[order], days))
+    assert np.mean(found) == pytest.approx(promised(days), abs=0.03)
 
 
 @pytest.mark.parametrize("days", [7, 14])
-def test_bounds_when_two_models_meet_on_real_weeks_then_keep_their_promise(later, right, days):
-    pairs = [right["0"] - right["1"], right["1"] - right["2"], right["2"] - right["0"]]
-    assert covered(later, pairs, days, sides=2) == pytest.approx((0.95, 0.95), abs=0.05)
+def test_bounds_when_two_models_meet_on_real_weeks_then_keep_their_promise(leads, days):
+    pairs, sizes = leads[0]["models"], leads[1]
+    assert (covered(pairs, sizes, days) >= promised(days) - SHORT).all()
+    assert (covered(pairs, sizes, days, width=0.8) < promised(days) - SHORT).all()
 
 
 @pytest.mark.parametrize("days", [7, 14])
-def test_bounds_when_a_model_meets_the_rule_then_keep_it_only_if_spells_are_counted(
-    later, right, days
-):
-    pairs = [right[name] - right["rule"] for name in "012"]
-    kept = covered(later, pairs, days, sides=1, spells=comparison.SPELLS)
-    assert min(kept) >= 0.92
-    assert min(covered(later, pairs, days, sides=1)) < 0.93
+def test_bounds_when_a_model_meets_the_rule_then_keep_it_only_if_spells_are_counted(leads, days):
+    pairs, sizes = leads[0]["rule"], leads[1]
+    kept = covered(pairs, sizes, days, comparison.SPELLS)
+    assert kept == pytest.approx(promised(days), abs=0.05)
+    assert (kept >= promised(days) - SHORT).all()
+    assert (covered(pairs, sizes, days) < promised(days) - SHORT).all()
+    shorter = covered(pairs, sizes, 14, 0.8 * comparison.SPELLS)
+    assert (shorter < promised(14)).all() and shorter.min() < promised(14) - SHORT
 
 
-def test_spells_when_the_rule_is_met_then_are_what_the_correlation_of_days_makes_of_the_error(
-    later, right
-):
-    lead = pd.Series(right["0"] - right["rule"]).groupby(later["date"].to_numpy()).mean()
-    correlation = lead.autocorr(1)
-    assert (
-        pytest.approx(((1 + correlation) / (1 - correlation)) ** 0.5, abs=0.02) == comparison.SPELLS
-    )
+def test_spells_when_the_rule_is_met_then_are_what_the_year_shows_in_two_ways(right, leads, day):
+    sums, sizes = leads[0]["rule"][0], leads[1]
+    lead = pd.Series(sums / sizes)
+    correlations = [lead.autocorr(lag) for lag in range(1, 8)]
+    stated = [0.31, 0.17, 0.16, 0.15, 0.09, 0.05, 0.05]
+    assert correlations == pytest.approx(stated, abs=0.01)
+    assert (1 + 2 * sum(correlations)) ** 0.5 == pytest.approx(comparison.SPELLS, abs=0.02)
+    by_day = ratio_bounds(sums, sizes, np.arange(len(sums))).error
+    by_weeks = [ratio_bounds(sums, sizes, np.arange(len(sums)) // days).error for days in (14, 28)]
+    assert by_weeks[0] / by_day == pytest.approx(comparison.SPELLS, abs=0.1)
+    assert by_weeks[1] / by_day == pytest.approx(2.2, abs=0.1)
+    between = [pd.Series(sums / sizes).autocorr(1) for sums in leads[0]["models"]]
+    assert between == pytest.approx([-0.01, 0.16, 0.14], abs=0.02)
