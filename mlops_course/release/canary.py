@@ -71,14 +71,16 @@ class Ruling:
     checks: tuple[Check, ...]
 
 
-def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float) -> Ruling:
+def judge_shadow(
+    log: pd.DataFrame, late: pd.Series, margin: float, *, ended: bool = False
+) -> Ruling:
     """Compare champion and challenger on the flights that both have scored, by days.
 
     On these flights the difference is a fact. The verdict is about other days, so it counts days:
-    it comes whenever seven more of them are complete, and until the first seven are it waits. It
+    it comes whenever seven more of them are over, and until the first seven are it waits. It
     promotes if the loss is below the margin, and aborts if the challenger is worse, either with
-    one-sided 95% confidence over all weekly looks. Flights of the last day count as they stand:
-    ask when it is over and its labels are in.
+    one-sided 95% confidence over all weekly looks. A day is over once the log holds a later one;
+    ask when its labels are in, too. A request that was sent again counts as it went the first time.
 
     Parameters
     ----------
@@ -89,6 +91,8 @@ def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float) -> Ruling:
         The labels that have arrived, 1 or 0, with ``request_id`` and ``row`` as index.
     margin
         The loss of accuracy that would still be taken, as a share.
+    ended
+        Whether the shadow has ended, so that the last day in the log is over, too.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float) -> Ruling:
         If nothing was scored twice.
     """
     called = log.assign(called=called_late(log["probability"]), day=_periods(log))
-    sides = called.pivot_table(index=KEY, columns="role", values="called", aggfunc="last")
+    sides = called.pivot_table(index=KEY, columns="role", values="called", aggfunc="first")
     if not {CHAMPION, SHADOW} <= set(sides.columns):
         raise DataError(
             "The log holds no flights that champion and shadow have both scored.",
@@ -107,11 +111,12 @@ def judge_shadow(log: pd.DataFrame, late: pd.Series, margin: float) -> Ruling:
     both = both.join(called.groupby(KEY)["day"].first())
     truth = both["late"] == 1
     gained = ((both[SHADOW] == truth).astype(float) - (both[CHAMPION] == truth)).to_numpy()
-    found = paired(gained, both["day"].to_numpy())
+    over = np.full(len(both), True) if ended else (both["day"] < called["day"].max()).to_numpy()
+    found = paired(gained[over], both["day"].to_numpy()[over])
     lost = found.high < 0
     fine = found.low > -margin
     action = "abort" if lost else "promote" if fine else "wait"
-    seen = f"{_these_flights(gained, both)} {_other_days(found, both['day'], margin, lost)}"
+    seen = f"{_these_flights(gained, both)} {_other_days(found, both['day'][over], margin, lost)}"
     return Ruling(action, (Check("accuracy", not lost, seen),))
 
 
@@ -161,14 +166,15 @@ def _figures(
 ) -> Iterator[tuple[str, list[tuple[Arm, Arm]], float]]:
     """Yield each figure's name, its sums by request for both sides and each period, and its limit.
 
-    Requests on which the champion stood in for a failed challenger count for neither.
+    A request counts for the side that had it first, and only what that side answered then. So the
+    champion's answer does not count where it stood in for a failed challenger, nor does a second
+    one, whoever gave it, where the request was sent again.
     """
-    requests = requests.drop_duplicates(["request_id", "role"])
+    requests = requests[requests["role"] != SHADOW].drop_duplicates("request_id")
     requests = requests.assign(period=_periods(requests))
-    tried = requests.loc[requests["role"] == CHALLENGER, "request_id"]
-    requests = requests[(requests["role"] == CHALLENGER) | ~requests["request_id"].isin(tried)]
+    answered = requests.loc[requests["failure"] == "", ["request_id", "role", "period"]]
     log = log.drop_duplicates([*KEY, "role"]).drop(columns="period", errors="ignore")
-    log = log.merge(requests[["request_id", "role", "period"]], on=["request_id", "role"])
+    log = log.merge(answered, on=["request_id", "role"])
     log = log.assign(called=called_late(log["probability"]))
     known = log.join(late.rename("late"), on=KEY, how="inner")
     slow = requests["ms"] > limits.slow_ms
@@ -254,7 +260,7 @@ def _these_flights(gained: np.ndarray, both: pd.DataFrame) -> str:
 def _other_days(found: Difference, days: pd.Series, margin: float, lost: bool) -> str:
     """Say what a shadow tells of other days."""
     if not found.units:
-        return f"For other days it takes {DAYS_A_LOOK}; there are {days.nunique()}."
+        return f"For other days it takes {DAYS_A_LOOK} that are over; there are {days.nunique()}."
     bound = f"at most {100 * found.high:+.2f}" if lost else f"at least {100 * found.low:+.2f}"
     return (
         f"On days like these {found.units} {bound} "

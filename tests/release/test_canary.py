@@ -209,6 +209,46 @@ def test_canary_when_requests_were_sent_again_then_the_copies_tell_nothing_new()
     assert twice == judge_canary(requests, log, traffic.labels, Limits(), 2_000)
 
 
+@pytest.mark.parametrize(
+    ("first", "later"), [("champion", "challenger"), ("challenger", "champion")]
+)
+def test_canary_when_requests_come_back_to_the_other_side_then_the_first_answers_count(
+    first, later
+):
+    traffic = Traffic(4_000)
+    roles = traffic.roles()
+    log = traffic.log(roles, traffic.wrong(ERROR_RATE))
+    requests = traffic.requests(roles)
+    # As the share grows, or goes back to nothing, the hash deals the same ids to the other side.
+    back = roles == first
+    turned = np.where(back, later, roles)
+    log_again = traffic.log(turned, np.full(4_000, True))[back]
+    again = traffic.requests(turned)[back].assign(ms=500.0, failure="KeyError")
+    twice = judge_canary(
+        pd.concat([requests, again]), pd.concat([log, log_again]), traffic.labels, Limits(), 2_000
+    )
+    assert twice == judge_canary(requests, log, traffic.labels, Limits(), 2_000)
+
+
+def test_canary_when_a_failed_request_is_sent_again_then_its_second_answer_does_not_count():
+    traffic = Traffic(4_000)
+    roles = traffic.roles()
+    requests = traffic.requests(roles, failing=0.3)
+    log = traffic.log(roles, traffic.wrong(ERROR_RATE))
+    failed_first = np.isin(traffic.ids, requests.loc[requests["failure"] != "", "request_id"])
+    again = requests[requests["failure"] != ""].assign(failure="")
+    log_again = traffic.log(roles, np.full(4_000, True))[failed_first]
+    told = judge_canary(
+        pd.concat([requests, again]),
+        pd.concat([log[~failed_first], log_again]),
+        traffic.labels,
+        Limits(),
+        2_000,
+    )
+    assert failed(told) == ["failures"]
+    assert told == judge_canary(requests, log[~failed_first], traffic.labels, Limits(), 2_000)
+
+
 def test_canary_when_the_log_is_empty_then_waits(tmp_path):
     path = tmp_path / "predictions.db"
     PredictionLog(path).close()
@@ -232,7 +272,7 @@ def test_canary_when_the_share_grows_as_the_days_get_worse_then_does_not_blame_t
     assert failed(judge_canary(requests, log, traffic.labels, Limits(), 6_000)) == ["errors"]
 
 
-def shadow(differs, rows=7_000, days=7, worse=False, **told):
+def shadow(differs, rows=7_000, days=7, worse=False, ended=True, **told):
     traffic = Traffic(rows, days=days)
     champion = traffic.wrong(ERROR_RATE)
     other = (
@@ -241,7 +281,7 @@ def shadow(differs, rows=7_000, days=7, worse=False, **told):
         else traffic.wrong(0, champion, differs)
     )
     log = pd.concat([traffic.log("champion", champion), traffic.log("shadow", other)])
-    return judge_shadow(log.assign(**told), traffic.labels, margin=0.01)
+    return judge_shadow(log.assign(**told), traffic.labels, margin=0.01, ended=ended)
 
 
 def test_shadow_when_the_models_hardly_differ_then_promotes_after_a_week():
@@ -266,13 +306,47 @@ def test_shadow_when_a_week_is_not_over_then_waits_and_says_what_was_on_these_fl
     ruling = shadow(differs, rows=6_000, days=6, worse=worse)
     assert ruling.action == "wait"
     assert "points on these 6,000 flights" in seen(ruling, "accuracy")
-    assert seen(ruling, "accuracy").endswith("For other days it takes 7; there are 6.")
+    assert seen(ruling, "accuracy").endswith(
+        "For other days it takes 7 that are over; there are 6."
+    )
 
 
 def test_shadow_when_days_were_replayed_at_once_then_the_log_says_which_they_were():
     days = [f"09-{2 + number // 1_000:02}" for number in range(7_000)]
     assert shadow(differs=0.002, days=1).action == "wait"
     assert shadow(differs=0.002, days=1, period=[*days, *days]) == shadow(differs=0.002)
+
+
+def test_shadow_when_the_last_day_is_not_over_then_it_does_not_count_before_a_later_one_is_seen():
+    traffic = Traffic(8_000, days=8)
+    champion = traffic.wrong(ERROR_RATE)
+    both = [traffic.log("champion", champion), traffic.log("shadow", champion)]
+
+    def judged(flights, **told):
+        return judge_shadow(
+            pd.concat([log[:flights] for log in both]), traffic.labels, 0.01, **told
+        )
+
+    for flights in (6_000, 6_001, 6_500, 7_000):
+        assert judged(flights).action == "wait", flights
+    assert "that are over; there are 6." in seen(judged(6_500), "accuracy")
+    assert "on these 6,500 flights" in seen(judged(6_500), "accuracy")
+    assert judged(7_000, ended=True).action == judged(7_001).action == "promote"
+    # What the eighth day has shown so far changes nothing in the verdict on the seven before it.
+    told = [
+        seen(judged(flights), "accuracy").split("On days like")[1] for flights in (7_001, 7_600)
+    ]
+    assert told[0] == told[1]
+
+
+def test_shadow_when_requests_were_sent_again_then_the_first_answers_count():
+    traffic = Traffic(7_000, days=7)
+    champion = traffic.wrong(ERROR_RATE)
+    first = [traffic.log("champion", champion), traffic.log("shadow", champion)]
+    again = [traffic.log("champion", champion), traffic.log("shadow", ~champion)]
+    ruling = judge_shadow(pd.concat([*first, *again]), traffic.labels, 0.01, ended=True)
+    assert ruling == judge_shadow(pd.concat(first), traffic.labels, 0.01, ended=True)
+    assert ruling.action == "promote"
 
 
 def test_shadow_when_no_label_has_arrived_then_waits():
