@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from math import inf, nan, sqrt
 
 import numpy as np
+import pandas as pd
 from scipy.stats import t
+
+from mlops_course.core.errors import ParameterError
 
 CONFIDENCE = 0.95
 
@@ -46,11 +49,16 @@ def mean_bounds(values: np.ndarray, clusters: np.ndarray, confidence: float = CO
     Parameters
     ----------
     values
-        Shape (rows,); none is missing.
+        Shape (rows,).
     clusters
         Which cluster each row belongs to, for instance its date; shape (rows,).
     confidence
         Level of each bound by itself.
+
+    Raises
+    ------
+    ParameterError
+        If a value or a cluster is missing.
 
     Source: Cochran, *Sampling techniques*, 3rd ed., section 9A.1 (clusters of unequal size); t with
     clusters minus one degrees of freedom, as in Cameron and Miller, *A practitioner's guide to
@@ -76,6 +84,11 @@ def ratio_bounds(
     clusters, confidence
         As for `mean_bounds`, where the source is, too.
 
+    Raises
+    ------
+    ParameterError
+        If a value or a cluster is missing.
+
     >>> ratio_bounds(np.array([1, 2]), np.array([2, 4]), np.array([0, 1])).mean
     0.5
     """
@@ -98,11 +111,17 @@ def design_effect(values: np.ndarray, clusters: np.ndarray) -> float:
     With a design effect of 28, as the accuracy of a week has by day, 6,300 flights tell what 225
     independent ones would. NaN where all values are alike or fewer than two clusters were seen.
 
+    Raises
+    ------
+    ParameterError
+        If a value or a cluster is missing.
+
     Source: Kish, *Survey sampling*, 1965, section 8.2.
 
     >>> design_effect(np.array([1, 1, 0, 0]), np.array([1, 1, 2, 2]))
     3.0
     """
+    _refuse_missing(values, clusters)
     count = len(np.unique(clusters))
     spread = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
     if count < 2 or spread == 0:
@@ -116,9 +135,15 @@ def design_effect(values: np.ndarray, clusters: np.ndarray) -> float:
 def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Return the sum of each cluster's values, in the order of the clusters.
 
+    Raises
+    ------
+    ParameterError
+        If a value or a cluster is missing.
+
     >>> cluster_sums(np.array([1.0, 2.0, 3.0]), np.array(["b", "a", "b"]))
     array([2., 4.])
     """
+    _refuse_missing(values, clusters)
     _, member = np.unique(clusters, return_inverse=True)
     return np.bincount(member, weights=values)
 
@@ -128,6 +153,11 @@ def resample_clusters(clusters: np.ndarray, generator: np.random.Generator) -> n
 
     A block bootstrap: rows of one day, or of one week, stay together.
 
+    Raises
+    ------
+    ParameterError
+        If a cluster is missing.
+
     Source: Davison and Hinkley, *Bootstrap methods and their application*, 1997, section 3.8.
 
     >>> days = np.array([1, 1, 2, 3, 3, 3])
@@ -135,6 +165,7 @@ def resample_clusters(clusters: np.ndarray, generator: np.random.Generator) -> n
     >>> days[drawn]
     array([2, 2, 3, 3, 3])
     """
+    _refuse_missing(clusters)
     _, member = np.unique(clusters, return_inverse=True)
     rows_of = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
     chosen = generator.integers(0, len(rows_of), len(rows_of))
@@ -156,6 +187,11 @@ def sign_flips(
     flips
         How many means are drawn; shape (flips,) of the result.
 
+    Raises
+    ------
+    ParameterError
+        If a difference or a cluster is missing.
+
     Source: Canay, Romano and Shaikh, *Randomization tests under an approximate symmetry
     assumption*, Econometrica 85, 2017.
 
@@ -165,3 +201,14 @@ def sign_flips(
     sums = cluster_sums(differences, clusters)
     signs = generator.choice((-1.0, 1.0), size=(flips, len(sums)))
     return signs @ sums / len(differences)
+
+
+def _refuse_missing(*columns: np.ndarray) -> None:
+    """Refuse rows of which something is not known: left in, they would make every bound NaN."""
+    missing = sum(int(pd.isna(column).sum()) for column in columns)
+    if missing:
+        raise ParameterError(
+            f"{missing:,} of the values or clusters are missing.",
+            "Each row has a value, and the cluster that it belongs to.",
+            "Leave the other rows out first, and say how many they were.",
+        )

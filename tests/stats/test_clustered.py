@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mlops_course.core.errors import ParameterError
 from mlops_course.stats.clustered import (
     cluster_sums,
     design_effect,
@@ -112,3 +113,32 @@ def test_sign_flips_when_nothing_is_gained_then_the_seen_mean_is_an_ordinary_one
 
 def test_sums_when_clusters_come_in_any_order_then_are_sorted_by_their_name():
     assert cluster_sums(np.array([1, 2, 4]), np.array([9, 3, 9])).tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("gap", ["value", "cluster"])
+@pytest.mark.parametrize(
+    "called",
+    [
+        mean_bounds,
+        lambda values, days: ratio_bounds(np.ones(4), values, days),
+        lambda values, days: ratio_bounds(values, np.ones(4), days),
+        design_effect,
+        cluster_sums,
+        lambda values, days: sign_flips(values, days, 3, np.random.default_rng(0)),
+    ],
+)
+def test_clusters_when_a_value_or_a_cluster_is_missing_then_refuses_and_says_what_to_do(
+    called, gap
+):
+    values = np.array([1.0, 0.0, np.nan if gap == "value" else 1.0, 0.0])
+    for lost in (None, np.nan, np.datetime64("NaT")):
+        days = [np.datetime64("2013-09-02"), np.datetime64("2013-09-02"), lost, lost]
+        known = np.array(["a", "a", "b", "b"])
+        clusters = known if gap == "value" else np.array(days, dtype=object)
+        with pytest.raises(ParameterError, match=r"are missing\. Each row has a value"):
+            called(values, clusters)
+
+
+def test_resampling_when_a_cluster_is_missing_then_refuses():
+    with pytest.raises(ParameterError, match="1 of the values or clusters"):
+        resample_clusters(np.array([1.0, np.nan]), np.random.default_rng(0))
