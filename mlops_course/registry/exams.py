@@ -2,8 +2,12 @@
 
 Of many candidates judged on the same flights one looks good by luck. So each look leaves a trace,
 tags of the training run, and an exam serves so many candidates and no more: the level of each
-verdict counts all of them. The count covers candidates that owe the exam nothing; one that was
-tuned to what earlier verdicts on these days said needs later days, whatever the count.
+verdict counts all of them. What is counted is a candidate against a rival: against a new champion
+it is another comparison. The count covers candidates that owe the exam nothing; one that was tuned
+to what earlier verdicts on these days said needs later days, whatever the count.
+
+It is a record and no lock. Whoever deletes the tags, or the runs for good, frees their places, and
+two programs that enter at the same moment may both take the last one.
 
 Source: Dwork and others, *The reusable holdout: preserving validity in adaptive data analysis*,
 Science 349, 2015; the level is Bonferroni's.
@@ -46,8 +50,10 @@ class Exam:
     days, flights
         How many of each it has.
     world
-        The run of the pipeline that holds the exam: a year of its own, whose candidates compete
-        with each other alone. Empty outside of such runs, where all registered versions compete.
+        The run of the pipeline that holds the exam, and whose candidates compete with each other
+        alone. Empty outside of such runs, where all registered versions compete. Runs with other
+        seeds are not counted together, though they share flights: the first exam of a run is not
+        drawn. So a verdict's level holds for one run; the best of many seeds has none.
     """
 
     fingerprint: str
@@ -56,6 +62,14 @@ class Exam:
     days: int
     flights: int
     world: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A candidate and the rival it is compared with, by their digests; empty for the rule."""
+
+    candidate: str
+    rival: str = ""
 
 
 def level_for(candidates: int) -> float:
@@ -87,33 +101,37 @@ def world_of(store: Store, run_id: str) -> str:
     return store.client.get_run(run_id).data.tags.get(PARENT, "")
 
 
-def judged_on(store: Store, exam: Exam) -> frozenset[str]:
-    """Return the digests of the models that were judged on an exam, or on another of its days.
+def judged_on(store: Store, exam: Exam) -> frozenset[Pair]:
+    """Return who was judged against whom on an exam, or on another of its days, by their digests.
 
-    Exams of one world that share a day are one exam: leaving a day out makes no fresh one. Deleted
-    runs count, and a model that was judged twice counts once.
+    Exams of one world that share a day are one exam: leaving a day out makes no fresh one. Runs of
+    all experiments count, deleted ones too, and a pair that was judged twice counts once.
     """
     competing = f"tags.`{PARENT}` = '{exam.world}'" if exam.world else f"tags.{JUDGED} = 'yes'"
-    runs = store.client.search_runs([store.experiment_id], competing, ViewType.ALL, MAX_RUNS)
+    experiments = store.client.search_experiments(ViewType.ALL)
+    everywhere = [experiment.experiment_id for experiment in experiments]
+    runs = store.client.search_runs(everywhere, competing, ViewType.ALL, MAX_RUNS)
     found = set()
     for run in runs:
-        for digest, other in _looks(run):
+        for pair, other in _looks(run):
             if other.world == exam.world and other.first <= exam.last and exam.first <= other.last:
-                found.add(digest)
+                found.add(pair)
     return frozenset(found)
 
 
-def note(store: Store, run_id: str, exam: Exam, digest: str) -> None:
-    """Write into a training run that its model, known by its digest, is judged on an exam."""
-    look = json.dumps({"digest": digest, **asdict(exam)})
-    parts = (exam.fingerprint, digest, exam.world)
+def note(store: Store, run_id: str, exam: Exam, pair: Pair) -> None:
+    """Write into a training run that its model is judged on an exam, and against which rival."""
+    look = json.dumps({"digest": pair.candidate, "rival": pair.rival, **asdict(exam)})
+    parts = (exam.fingerprint, pair.candidate, pair.rival, exam.world)
     tags = [RunTag(TAG + ".".join(filter(None, parts)), look)]
     if not exam.world:
         tags.append(RunTag(JUDGED, "yes"))
     store.client.log_batch(run_id, tags=tags)
 
 
-def enter(store: Store, run_id: str, exam: Exam, digest: str, candidates: int) -> Check:
+def enter(
+    store: Store, run_id: str, exam: Exam, digest: str, candidates: int, rival: str = ""
+) -> Check:
     """Let a candidate take an exam, and write that down first, unless the exam is worn out.
 
     Parameters
@@ -122,6 +140,8 @@ def enter(store: Store, run_id: str, exam: Exam, digest: str, candidates: int) -
         The candidate's training run, and the digest of its model (`training.model.model_digest`).
     candidates
         How many candidates the exam serves; their verdicts share the 5% among them.
+    rival
+        The digest of the model that it is compared with; empty where that is the rule.
 
     Returns
     -------
@@ -137,29 +157,32 @@ def enter(store: Store, run_id: str, exam: Exam, digest: str, candidates: int) -
         f"judged on exam {exam.fingerprint}: {exam.flights:,} flights of {exam.days} days, "
         f"{exam.first} to {exam.last}"
     )
+    pair = Pair(digest, rival)
     try:
         judged = judged_on(store, exam)
-        if digest not in judged and len(judged) >= candidates:
-            seen = f"{len(judged)} of at most {candidates} candidates were {on}."
-            return Check(NAME, False, f"{seen} It is worn out: judge on days after {exam.last}.")
-        note(store, run_id, exam, digest)
+        if pair not in judged and len(judged) >= candidates:
+            seen = f"{len(judged)} of at most {candidates} candidates, each against a rival, were"
+            worn = f"It is worn out: judge on days after {exam.last}."
+            return Check(NAME, False, f"{seen} {on}. {worn}")
+        note(store, run_id, exam, pair)
     except MlflowException as error:
         if error.error_code not in NOT_THERE:
             raise explain(error) from error
         return Check(NAME, False, "The run that made it is gone: nowhere to write the look down.")
-    seen = f"With this one {len(judged | {digest})} of at most {candidates} {on}."
+    seen = f"With this one {len(judged | {pair})} of at most {candidates} {on}."
     level = f"Each claim is held to one-sided {100 * level_for(candidates):.4g}%"
     together = f", all candidates together to {CONFIDENCE:.0%}" if candidates > 1 else ""
     return Check(NAME, True, f"{seen} {level}{together}.")
 
 
-def _looks(run: Run) -> Iterator[tuple[str, Exam]]:
-    """Yield what a run's tags tell: which model was judged, and on which exam."""
+def _looks(run: Run) -> Iterator[tuple[Pair, Exam]]:
+    """Yield what a run's tags tell: who was judged against whom, and on which exam."""
     for key, text in run.data.tags.items():
         if key.startswith(TAG):
             with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 kept = json.loads(text)  # unless somebody has edited the tag
-                yield str(kept.pop("digest")), _as_exam(kept)
+                pair = Pair(str(kept.pop("digest")), str(kept.pop("rival", "")))
+                yield pair, _as_exam(kept)
 
 
 def _as_exam(kept: dict[str, Any]) -> Exam:

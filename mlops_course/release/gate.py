@@ -270,7 +270,8 @@ def _examined(
     """Enter the version for the exam; unless that is worn out, compare what the service answers."""
     digest = model_digest(load_model(version.path, version.files).estimator)
     exam = exams.describe(flights)
-    entered = exams.enter(store, version.run_id, exam, digest, CANDIDATES)
+    other = model_digest(load_model(rival.path).estimator) if rival else ""
+    entered = exams.enter(store, version.run_id, exam, digest, CANDIDATES, other)
     yield entered
     if entered.passed:
         yield from _answers_compared(service, rival, flights).checks

@@ -213,6 +213,27 @@ def rows_needed(margin: float, deviation: float, power: float = 0.8, skew: float
     return ceil((root / (2 * margin)) ** 2)
 
 
+def rows_without_one(limit: float, share: float = 0.5) -> int:
+    """Return the challenger's units at which `between` rules a rare figure out, if none was seen.
+
+    So many rule out, one-sided at 95% and at all looks, that the challenger has ``limit`` more of
+    it, if the bound was planned for just so many. Nothing of it is luck.
+
+    Parameters
+    ----------
+    limit
+        The share of units to be ruled out, such as requests that fail.
+    share
+        The challenger's share of all units.
+
+    >>> rows_without_one(0.02), rows_without_one(0.01), rows_without_one(0.01, share=0.1)
+    (277, 553, 557)
+    """
+    clock = 2 * (1 - share)
+    factor = half_width(clock, sqrt(clock), planned=1)
+    return ceil((factor + _skewed(factor)) / limit)
+
+
 def rows_for_one_look(margin: float, deviation: float, power: float = 0.8) -> int:
     """Return the rows that a test needs which is looked at once, at its end; one-sided at 95%.
 

@@ -55,7 +55,7 @@ def test_judge_when_a_run_has_one_candidate_then_its_look_is_written_down(
     assert told(verdict)["fresh exam"] and "better than the rule" in told(verdict)
     exam = exams.describe(flights, pipeline)
     assert exam.fingerprint in verdict.checks[0].seen
-    assert exams.judged_on(store, exam) == {candidate.result.digest}
+    assert exams.judged_on(store, exam) == {exams.Pair(candidate.result.digest)}
 
 
 def test_judge_when_a_run_brings_a_second_candidate_to_one_exam_then_it_is_not_compared(
@@ -64,7 +64,9 @@ def test_judge_when_a_run_brings_a_second_candidate_to_one_exam_then_it_is_not_c
     stages.judge(store, trained(20), flights)
     done = stages.judge(store, trained(25), flights)
     assert told(done.made) == {"fresh exam": False} and done.headline == "refused"
-    assert "1 of at most 1 candidates were judged" in done.figures["fresh exam"]
+    assert (
+        "1 of at most 1 candidates, each against a rival, were judged" in done.figures["fresh exam"]
+    )
 
 
 def test_judge_when_another_run_has_the_same_exam_then_each_is_a_world_of_its_own(

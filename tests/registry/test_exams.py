@@ -6,7 +6,7 @@ import pytest
 from mlops_course.core.errors import WorkspaceError
 from mlops_course.data.flights import labelled, load_flights
 from mlops_course.registry import exams
-from mlops_course.registry.exams import describe, enter, judged_on, level_for, note, world_of
+from mlops_course.registry.exams import Pair, describe, enter, judged_on, level_for, note, world_of
 from mlops_course.training import tracking
 
 CANDIDATES = 3
@@ -60,7 +60,7 @@ def test_enter_when_candidates_are_judged_then_each_is_counted_once_and_told(sto
     first = enter(store, run(), exam, "one", 5)
     again = enter(store, run(), exam, "one", 5)
     second = enter(store, run(), exam, "two", 5)
-    assert first == again and judged_on(store, exam) == {"one", "two"}
+    assert first == again and judged_on(store, exam) == {Pair("one"), Pair("two")}
     assert first.seen == (
         f"With this one 1 of at most 5 judged on exam {exam.fingerprint}: {exam.flights:,} flights "
         "of 7 days, 2013-03-18 to 2013-03-24. Each claim is held to one-sided 99%, all candidates "
@@ -74,9 +74,11 @@ def test_enter_when_the_exam_is_worn_out_then_refuses_writes_nothing_and_says_wh
 ):
     refused = enter(store, run(), exam, "one more", CANDIDATES)
     assert not refused.passed and refused.name == exams.NAME
-    assert refused.seen.startswith("3 of at most 3 candidates were judged on exam")
+    assert refused.seen.startswith(
+        "3 of at most 3 candidates, each against a rival, were judged on exam"
+    )
     assert refused.seen.endswith("It is worn out: judge on days after 2013-03-24.")
-    assert "one more" not in judged_on(store, exam)
+    assert Pair("one more") not in judged_on(store, exam)
 
 
 def test_enter_when_a_judged_candidate_comes_back_to_a_worn_out_exam_then_may(
@@ -107,12 +109,13 @@ def test_enter_when_runs_of_the_pipeline_draw_their_own_days_then_each_is_a_worl
     assert not enter(store, run(parent=pipeline), mine, "two", 1).passed
     assert enter(store, run(parent=other), replace(exam, world=other), "two", 1).passed
     assert enter(store, candidate, exam, "three", 1).passed
-    assert judged_on(store, exam) == {"three"} and judged_on(store, mine) == {"one"}
+    assert judged_on(store, exam) == {Pair("three")}
+    assert judged_on(store, mine) == {Pair("one")}
 
 
 def test_enter_when_a_run_is_deleted_afterwards_then_its_look_still_counts(store, exam, worn_out):
     store.client.delete_run(worn_out[0])
-    assert "model 0" in judged_on(store, exam)
+    assert Pair("model 0") in judged_on(store, exam)
 
 
 def test_enter_when_the_candidates_run_is_gone_then_is_not_let_in(store, run, exam):
@@ -127,9 +130,9 @@ def test_enter_when_the_candidates_run_is_gone_then_is_not_let_in(store, run, ex
 def test_judged_on_when_somebody_has_edited_a_tag_then_the_others_still_count(
     store, exam, worn_out
 ):
-    for text in ("rubbish", "{}", "[1]", '{"digest": "x", "colour": 1}'):
+    for text in ("rubbish", "{}", "[1]", "7", '{"digest": "x", "colour": 1}'):
         store.client.set_tag(worn_out[1], f"exam.{exam.fingerprint}.model 1", text)
-        assert judged_on(store, exam) == {"model 0", "model 2"}
+        assert judged_on(store, exam) == {Pair("model 0"), Pair("model 2")}
 
 
 def test_note_when_the_store_is_deleted_in_between_then_says_so(store, run, exam):
@@ -152,12 +155,39 @@ def test_enter_when_a_run_comes_back_with_another_model_then_that_is_another_can
     run_id = run()
     assert enter(store, run_id, exam, "one", CANDIDATES).passed
     assert enter(store, run_id, exam, "two", CANDIDATES).passed
-    assert judged_on(store, exam) == {"one", "two"}
+    assert judged_on(store, exam) == {Pair("one"), Pair("two")}
 
 
 def test_note_when_one_run_is_judged_on_two_exams_then_both_are_kept(store, run, exam):
     run_id = run()
     later = replace(exam, fingerprint="2" * 12, first="2013-03-25", last="2013-03-31")
-    note(store, run_id, exam, "one")
-    note(store, run_id, later, "one")
-    assert judged_on(store, exam) == judged_on(store, later) == {"one"}
+    note(store, run_id, exam, Pair("one"))
+    note(store, run_id, later, Pair("one"))
+    assert judged_on(store, exam) == judged_on(store, later) == {Pair("one")}
+
+
+def test_enter_when_a_judged_candidate_meets_another_rival_then_it_takes_a_place_of_its_own(
+    store, run, exam
+):
+    run_id = run()
+    assert enter(store, run_id, exam, "one", 2, "champion 1").passed
+    assert enter(store, run_id, exam, "one", 2, "champion 2").passed
+    pairs = {Pair("one", "champion 1"), Pair("one", "champion 2")}
+    assert judged_on(store, exam) == pairs
+    refused = enter(store, run_id, exam, "one", 2, "champion 3")
+    assert not refused.passed and judged_on(store, exam) == pairs
+    assert enter(store, run_id, exam, "one", 2, "champion 2").passed
+
+
+def test_enter_when_candidates_were_trained_in_other_experiments_then_they_are_counted_too(
+    store, exam
+):
+    for number in range(CANDIDATES):
+        elsewhere = store.client.create_experiment(f"elsewhere {number}")
+        run_id = store.client.create_run(elsewhere).info.run_id
+        assert enter(store, run_id, exam, f"model {number}", CANDIDATES).passed
+        if number == 1:
+            store.client.delete_experiment(elsewhere)
+    assert len(judged_on(store, exam)) == CANDIDATES
+    run_id = store.client.create_run(elsewhere).info.run_id
+    assert not enter(store, run_id, exam, "one more", CANDIDATES).passed

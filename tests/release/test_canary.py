@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mlops_course.core.errors import DataError, ParameterError
 from mlops_course.release.canary import Limits, judge_canary, judge_shadow
+from mlops_course.release.planning import canary_lengths
 from mlops_course.serving.prediction_log import PredictionLog, read_predictions, read_requests
 from mlops_course.stats.confidence_sequences import Arm, between
 
@@ -64,6 +67,16 @@ class Traffic:
                 "failure": np.where(fails, "KeyError", ""),
             }
         )
+
+    def have_late(self, late):
+        """Replace which flights were late."""
+        self.late = late
+        self.labels = pd.Series(late.astype(float), self.labels.index)
+
+    def dealt_evenly(self):
+        """Return roles of which just half are the challenger's."""
+        new = self.generator.permutation(self.number[-1] + 1) % 2 == 0
+        return np.where(new, "challenger", "champion")[self.number]
 
     def roles(self, share=0.5):
         drawn = self.generator.random(self.number[-1] + 1) < share
@@ -148,6 +161,41 @@ def test_canary_when_it_promotes_then_each_figure_had_its_full_level_and_aborts_
         keeps = between(periods, 1_700, 0.05).high < limits.errors
         lost = between(periods, 1_700, 0.01).low > 0
         assert ruling.action == ("abort" if lost else "promote" if keeps else "wait"), seed
+
+
+LIMITS = Limits(failures=0.02, slow=0.02)
+
+
+@pytest.mark.parametrize(
+    ("limits", "binding", "promoted"),
+    [
+        (LIMITS, "called late", (0.7, 0.88)),
+        (replace(LIMITS, called_late=0.2), "errors", (0.7, 0.88)),
+        (Limits(), "failures", (0.88, 1.0)),
+    ],
+)
+def test_canary_when_it_has_its_length_then_equals_are_promoted_as_often_as_was_planned(
+    limits, binding, promoted
+):
+    turns = 60
+    wrong_rate, late_rate = 0.1, 0.18
+    lengths = canary_lengths(
+        limits, error_rate=0.1, late_rate=0.244, per_day=900, request_rows=10, share=0.5
+    )["requests"]
+    assert lengths.idxmax() == binding
+    actions = {"planned": [], "for the errors alone": []}
+    for name, length in (("planned", lengths.max()), ("for the errors alone", lengths["errors"])):
+        for seed in range(turns):
+            traffic = Traffic(20 * length, seed, size=10)
+            traffic.have_late(traffic.wrong_together(late_rate, alike=0.15))
+            roles = traffic.dealt_evenly()
+            log = traffic.log(roles, traffic.wrong_together(wrong_rate, alike=0.4 / 9))
+            ruling = judge_canary(traffic.requests(roles), log, traffic.labels, limits, length)
+            actions[name].append(ruling.action)
+    share = actions["planned"].count("promote") / turns
+    assert promoted[0] <= share <= promoted[1]
+    if binding != "errors":
+        assert actions["for the errors alone"].count("promote") / turns < share - 0.05
 
 
 def test_canary_when_the_challenger_loses_exactly_the_limit_then_is_seldom_promoted():

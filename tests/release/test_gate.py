@@ -23,6 +23,7 @@ from mlops_course.registry import exams, promotions, versions
 from mlops_course.registry.evidence import verdicts_on
 from mlops_course.release import gate
 from mlops_course.training import tracking
+from mlops_course.training.model import load_model, model_digest
 from mlops_course.training.trainer import TrainingConfig, train
 
 LAST_LEARNED = date(2013, 3, 17)
@@ -302,13 +303,14 @@ def test_gate_when_the_exam_is_worn_out_then_compares_nothing_until_later_days_a
 ):
     exam = march(store)
     for number in range(gate.CANDIDATES):
-        exams.note(store, champion.run_id, exam, f"candidate {number}")
+        exams.note(store, champion.run_id, exam, exams.Pair(f"candidate {number}"))
     one_more = register(train(rows, TrainingConfig(max_iter=50)))
     verdict = judge(one_more)
     assert not verdict.passed and verdict.checks[-1].name == "fresh exam"
     assert verdict.failures == (
-        f"5 of at most 5 candidates were judged on exam {exam.fingerprint}: 12,836 flights of 14 "
-        "days, 2013-03-18 to 2013-03-31. It is worn out: judge on days after 2013-03-31.",
+        f"5 of at most 5 candidates, each against a rival, were judged on exam {exam.fingerprint}: "
+        "12,836 flights of 14 days, 2013-03-18 to 2013-03-31. It is worn out: judge on days after "
+        "2013-03-31.",
     )
     verdict = judge(one_more, date(2013, 4, 1), date(2013, 4, 14))
     assert seen(verdict, "fresh exam").startswith("With this one 1 of at most 5 judged on exam")
@@ -324,7 +326,10 @@ def test_gate_when_a_candidate_is_judged_again_then_it_is_no_other_and_the_verdi
         for _ in range(2)
     ]
     assert quality[0] == quality[1]
-    assert len(exams.judged_on(store, march(store))) == 1
+    pair = exams.Pair(
+        *(model_digest(load_model(one.path).estimator) for one in (candidate, champion))
+    )
+    assert exams.judged_on(store, march(store)) == {pair}
 
 
 def test_gate_when_the_training_run_is_gone_then_blocks_and_the_exam_is_not_touched(
