@@ -107,16 +107,21 @@ def judged_on(store: Store, exam: Exam) -> frozenset[Pair]:
     Exams of one world that share a day are one exam: leaving a day out makes no fresh one. Runs of
     all experiments count, deleted ones too, and a pair that was judged twice counts once.
     """
+    return frozenset(pair for pair, _ in _looks_at(store, exam))
+
+
+def _looks_at(store: Store, exam: Exam) -> list[tuple[Pair, Exam]]:
+    """Return each look at an exam, or at another of its world that shares a day with it."""
     competing = f"tags.`{PARENT}` = '{exam.world}'" if exam.world else f"tags.{JUDGED} = 'yes'"
     experiments = store.client.search_experiments(ViewType.ALL)
     everywhere = [experiment.experiment_id for experiment in experiments]
     runs = store.client.search_runs(everywhere, competing, ViewType.ALL, MAX_RUNS)
-    found = set()
+    found = []
     for run in runs:
         for pair, other in _looks(run):
             if other.world == exam.world and other.first <= exam.last and exam.first <= other.last:
-                found.add(pair)
-    return frozenset(found)
+                found.append((pair, other))
+    return found
 
 
 def note(store: Store, run_id: str, exam: Exam, pair: Pair) -> None:
@@ -159,11 +164,16 @@ def enter(
     )
     pair = Pair(digest, rival)
     try:
-        judged = judged_on(store, exam)
-        if pair not in judged and len(judged) >= candidates:
+        looks = _looks_at(store, exam)
+        judged = {seen for seen, _ in looks}
+        again = any(seen == pair and other == exam for seen, other in looks)
+        if not again and len(judged | {pair}) > candidates:
             seen = f"{len(judged)} of at most {candidates} candidates, each against a rival, were"
-            worn = f"It is worn out: judge on days after {exam.last}."
-            return Check(NAME, False, f"{seen} {on}. {worn}")
+            last = max(other.last for _, other in looks)
+            worn = f"These are worn out: judge on days after {last}."
+            return Check(
+                NAME, False, f"{seen} judged on days of {exam.first} to {exam.last}. {worn}"
+            )
         note(store, run_id, exam, pair)
     except MlflowException as error:
         if error.error_code not in NOT_THERE:

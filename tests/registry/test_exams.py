@@ -75,9 +75,9 @@ def test_enter_when_the_exam_is_worn_out_then_refuses_writes_nothing_and_says_wh
     refused = enter(store, run(), exam, "one more", CANDIDATES)
     assert not refused.passed and refused.name == exams.NAME
     assert refused.seen.startswith(
-        "3 of at most 3 candidates, each against a rival, were judged on exam"
+        "3 of at most 3 candidates, each against a rival, were judged on days of 2013-03-18 to"
     )
-    assert refused.seen.endswith("It is worn out: judge on days after 2013-03-24.")
+    assert refused.seen.endswith("These are worn out: judge on days after 2013-03-24.")
     assert Pair("one more") not in judged_on(store, exam)
 
 
@@ -96,6 +96,19 @@ def test_enter_when_an_exam_shares_a_day_with_a_worn_out_one_then_it_is_no_fresh
     assert not enter(store, run(), shorter, "one more", CANDIDATES).passed
     assert not enter(store, run(), overlapping, "one more", CANDIDATES).passed
     assert enter(store, run(), later, "one more", CANDIDATES).passed
+
+
+def test_enter_when_one_comes_by_way_of_later_days_then_a_worn_out_exam_stays_worn_out(
+    store, run, exam, worn_out
+):
+    later = replace(exam, fingerprint="2" * 12, first="2013-03-25", last="2013-03-31")
+    bridge = replace(exam, fingerprint="3" * 12, first="2013-03-20", last="2013-03-26")
+    run_id = run()
+    assert enter(store, run_id, later, "one more", CANDIDATES).passed
+    for known in (bridge, exam):
+        refused = enter(store, run_id, known, "one more", CANDIDATES)
+        assert not refused.passed and len(judged_on(store, exam)) == CANDIDATES
+    assert "after 2013-03-24" in refused.seen
 
 
 def test_enter_when_runs_of_the_pipeline_draw_their_own_days_then_each_is_a_world_of_its_own(

@@ -308,9 +308,8 @@ def test_gate_when_the_exam_is_worn_out_then_compares_nothing_until_later_days_a
     verdict = judge(one_more)
     assert not verdict.passed and verdict.checks[-1].name == "fresh exam"
     assert verdict.failures == (
-        f"5 of at most 5 candidates, each against a rival, were judged on exam {exam.fingerprint}: "
-        "12,836 flights of 14 days, 2013-03-18 to 2013-03-31. It is worn out: judge on days after "
-        "2013-03-31.",
+        "5 of at most 5 candidates, each against a rival, were judged on days of 2013-03-18 to "
+        "2013-03-31. These are worn out: judge on days after 2013-03-31.",
     )
     verdict = judge(one_more, date(2013, 4, 1), date(2013, 4, 14))
     assert seen(verdict, "fresh exam").startswith("With this one 1 of at most 5 judged on exam")
