@@ -6,9 +6,10 @@ and a week alarms if it is the strangest of all (`stats.conformal`): of N calm w
 like them, any is the strangest with the same chance, 1 / (N + 1). No labels are needed.
 
 The seasons move, so the weather is compared with the weeks just before; the rest with calm weeks
-that stay the same. The promise is for a week like its reference weeks, and seasons and timetables
-do move: of the 39 real weeks from April, with nothing broken, 6 alarm on the weather, where 3 would
-by chance alone, and Christmas on the rest. Against the winter's weather, 24 do.
+that stay the same. The promise is for a week of the same season as its reference weeks, and seasons
+and timetables do move: of the 39 real weeks from April, with nothing broken, 6 alarm on the
+weather, where 3 would by chance alone, and Christmas on the rest. Against the winter's weather, 24
+do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -209,7 +210,12 @@ def drifted(scores: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def promise_in_words(reference: Reference) -> str:
-    """Return what the two verdicts promise, a line each and one for both together."""
+    """Return what the two verdicts promise, a line each and one for both together.
+
+    They promise it for weeks of the season of the reference weeks. Measured from April to December
+    2013, as the season moved and nothing was broken: 6 of 39 weeks alarmed on the weather, where
+    the promise is 3, and 1 on the rest.
+    """
     rolling = reference.rolling
     fixed = reference.fixed
     lines = [
@@ -232,8 +238,9 @@ def promise_in_words(reference: Reference) -> str:
 def _promise_of(group: Group) -> str:
     if group.promise is None:
         return f"distances without a verdict, which takes {MIN_WEEKS} weeks"
+    count = len(group.weeks) + 1
     return (
-        f"a week like them, looked at once, alarms with a chance of 1 in {len(group.weeks) + 1} "
+        f"a week of the same season as those, looked at once, alarms with a chance of 1 in {count} "
         f"({group.promise:.1%}), {WEEKS_A_YEAR * group.promise:.0f} times a year on average"
     )
 

@@ -6,9 +6,10 @@ release asks of them. What else it asks, and how many candidates share an exam, 
 *Not worse* takes proof: the lower bound of the difference must be above minus a margin. Not to
 have found a loss is not enough, since an exam finds none that it is too small to see. All of these
 bounds must hold, so each is at the full level: a candidate that loses more than its margin,
-overall or in whichever slice, passes at most as often as that one bound fails. The checks that
+overall or in a large slice, passes at most as often as that one bound fails. The checks that
 stop a *sure* loss are of the other kind: each by itself stops a candidate, so slices share the
-level (Bonferroni). They are all that can be asked of a slice that is too small.
+level (Bonferroni). They are all that can be asked of a slice of fewer than 800 flights, beside a
+margin for all the small ones of a column together: one airline may lose far more unseen.
 
 Sources: Blackwelder, *"Proving the null hypothesis" in clinical trials*, Controlled Clinical
 Trials 3, 1982 (margins); Berger, *Multiparameter hypothesis testing and acceptance sampling*,
@@ -155,8 +156,9 @@ def compare(
 ) -> Verdict:
     """Judge a candidate's answers on labelled rows that neither it nor the champion was trained on.
 
-    It must answer every flight, and lose at most `MARGIN` points to what serves today, and in each
-    slice at most `SLICE_MARGIN`. Where no champion serves, that is the rule, and the candidate must
+    It must answer every flight, and lose at most `MARGIN` points to what serves today, and at most
+    `SLICE_MARGIN` in each slice of `MIN_SLICE_ROWS` flights or more, and in the smaller ones of a
+    column together. Where no champion serves, that is the rule, and the candidate must
     also be ahead of it on these flights.
 
     Parameters

@@ -120,6 +120,7 @@ def test_promise_when_there_are_twelve_weeks_then_is_one_in_thirteen_for_each_ve
     assert winter.false_alarms_a_year == pytest.approx(8)
     told = promise_in_words(winter)
     assert "1 in 13 (7.7%), 4 times a year" in told and "at most 15.4%" in told
+    assert told.count("a week of the same season as those") == 2
 
 
 def test_reference_when_weeks_are_too_few_then_gives_distances_and_no_verdict(calm, autumn):
