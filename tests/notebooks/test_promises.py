@@ -60,6 +60,12 @@ def sections(path: Path) -> dict[str, set[int]]:
     return found
 
 
+def silent(path: Path) -> set[int]:
+    """Return the numbers of the code cells that show nothing, and so prove nothing."""
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    return {number for number, cell in enumerate(cells, start=1) if not cell.outputs}
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_link_when_it_points_into_the_clone_then_its_target_exists(name):
     path = TEXTS[name]
@@ -91,7 +97,7 @@ def has_room(dotted: str) -> bool:
         return False
 
 
-def test_takeaways_when_listed_then_every_one_names_a_cell_that_exists_or_lessons_to_come():
+def test_takeaways_when_listed_then_every_one_names_a_cell_that_shows_it_or_lessons_to_come():
     rows = re.findall(
         r"^\| \*\*([TM]\d)\*\* .*\| (.+) \|$", text_of(TEXTS["00_start_here.ipynb"]), re.M
     )
@@ -103,6 +109,7 @@ def test_takeaways_when_listed_then_every_one_names_a_cell_that_exists_or_lesson
             lesson, cell = re.fullmatch(r"(\d\d), cell (\d+)", label).groups()
             assert target.startswith(lesson)
             assert int(cell) in sections(NOTEBOOKS / target)[heading], label
+            assert int(cell) not in silent(NOTEBOOKS / target), label
 
 
 def test_lessons_when_listed_in_the_readme_then_ready_means_that_the_notebook_is_there():
