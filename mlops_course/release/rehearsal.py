@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.registry.versions import resolve
@@ -29,9 +30,9 @@ from mlops_course.training.tracking import Store
 def rehearsal() -> Iterator[tuple[Scorer, Path]]:
     """Have a service without HTTP, and the file of its prediction log, until the block ends.
 
-    It is the service's own code from body to log, in this process.
+    It is the service's own code from body to log, in this process and, as there, on one thread.
     """
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, threadpool_limits(1):
         path = Path(folder) / "predictions.db"
         scorer = Scorer(Metrics(), PredictionLog(path))
         try:

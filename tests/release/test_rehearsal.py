@@ -5,6 +5,7 @@ from datetime import date
 
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mlops_course.core.errors import ModelError, RegistryError, WorkspaceError
 from mlops_course.course.fixtures import train_candidate
@@ -57,6 +58,16 @@ def test_rehearse_when_files_are_gone_or_the_store_is_locked_or_deleted_then_say
     database.unlink()
     with pytest.raises(WorkspaceError, match="first cell"):
         rehearse(store, flights.iloc[:5])
+
+
+def test_rehearsal_when_open_then_scores_on_one_thread_and_gives_the_others_back():
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+
+    with threadpool_limits(2):
+        with rehearsal.rehearsal():
+            assert threads() == {1}
+        assert threads() == {2}
 
 
 def test_canary_when_a_challenger_fails_then_it_is_blamed_and_nobody_notices(store, flights):
