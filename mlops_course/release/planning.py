@@ -49,8 +49,7 @@ def plan(
 ) -> pd.DataFrame:
     """Return how many labelled flights and days it takes to tell a loss of accuracy from none.
 
-    It is the power of one figure, the errors. A canary asks for other figures, too, which may take
-    longer (`canary_lengths`).
+    It is the power of one figure, the errors; a canary's others may take longer (`canary_lengths`).
 
     Parameters
     ----------
@@ -90,10 +89,9 @@ def plan(
     rates = (*shares, *powers, error_rate, disagreement)
     _refuse_impossible(rates, (margin, per_day, canary_effect, shadow_effect))
     loss = margin / sqrt(disagreement * shadow_effect * LONG_RUN / per_day)
+    canary = (error_rate, canary_effect, shares, per_day)
     rows = {(SHADOW, f"{100 * power:g}%"): _shadow(loss, power, per_day) for power in powers}
-    for power in powers:
-        row = _canary(margin, power, error_rate, canary_effect, shares, per_day)
-        rows["canary", f"{100 * power:g}%"] = row
+    rows |= {("canary", f"{100 * power:g}%"): _canary(margin, power, *canary) for power in powers}
     return pd.DataFrame(
         list(rows.values()),
         pd.MultiIndex.from_tuples(rows, names=["way", "power (errors)"]),
