@@ -71,9 +71,8 @@ def plan(
     Returns
     -------
     A row for each way and power, with the flights that the challenger scores, and days: looked at
-    once, at the end, or at any time. Bounds are one-sided at 95%. The power of *any time* is that
-    of the look at the end, within 3 points; whoever has looked all along has promoted more by then.
-    The shadow takes whole weeks, as `canary.judge_shadow` does.
+    once, at the end, or at any time; bounds are one-sided at 95%. The power of *any time* is that of
+    its last look, within 3 points; looking all along promotes more by then. A shadow takes weeks.
 
     Raises
     ------
