@@ -43,9 +43,10 @@ from mlops_course.training.trainer import TrainingConfig, train
 
 MIN_EXAM_ROWS = 4_000
 # How many candidates one exam serves. Of those as good as the champion 1 to 6% are then blocked on
-# the exam in March, depending on how far two trainings differ; with ten it would be 3 to 11%. On 20
-# fortnights from there on, 15 swaps of whole days each: none for two pairs of models; for a model
-# that has not seen January none to 13%, and 60% from 9 to 22 December, where it is .8 points worse.
+# the exam in March, depending on how far two trainings differ; with ten it would be 3 to 11%. It
+# depends on the exam, too: over 20 fortnights from there on, whole days swapped 15 times on each,
+# none to 8% for six other trainings, with an error of 3.5%. A model that has not seen January is
+# blocked in 60% from 9 to 22 December, where it is .8 points worse, and in none to 13% elsewhere.
 CANDIDATES = 5
 TIMED_ROWS = 20
 TIMED_TURNS = 3

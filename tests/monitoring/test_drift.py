@@ -78,11 +78,11 @@ def alarms(scores):
     return any(name in WEATHER for name in moved), any(name in STEADY for name in moved)
 
 
-def found_in_windows(references, weeks, change, rows):
+def found_in_windows(references, weeks, change, rows, windows=WINDOWS):
     """Return in what share of windows of so many flights each verdict alarms."""
     generator = np.random.default_rng(0)
     found = []
-    for number in range(WINDOWS):
+    for number in range(windows):
         monday = list(references)[number % len(references)]
         week = change(weeks[monday])
         window = week.iloc[generator.permutation(len(week))[:rows]]
@@ -102,6 +102,7 @@ def held_out(calm):
 def test_calm_weeks_when_each_is_held_out_then_one_of_the_twelve_alarms_in_each_verdict(
     calm, held_out
 ):
+    """That is so by construction, whatever the weeks: it proves that all are scored alike."""
     found = [alarms(drift_scores(held_out[monday], week)) for monday, week in calm.items()]
     assert np.sum(found, axis=0).tolist() == [1, 1]
 
@@ -268,8 +269,8 @@ def test_windows_when_the_temperature_moves_by_half_a_deviation_then_no_more_ala
 def test_small_calm_windows_when_judged_then_alarm_hardly_more_often_than_promised(calm, rows):
     usual = [monday for monday in calm if monday not in BLIZZARD]
     known = {monday: without(calm, monday, BLIZZARD) for monday in usual}
-    share = found_in_windows(known, calm, INCIDENTS["none"].apply, rows)
-    assert (share <= 0.34).all()
+    share = found_in_windows(known, calm, INCIDENTS["none"].apply, rows, windows=4 * len(usual))
+    assert 0 < share[0] <= 1.5 / len(usual) and share[1] <= 1.5 / len(usual)
 
 
 def test_weather_fault_when_it_stays_then_is_told_as_it_begins_and_becomes_normal(
