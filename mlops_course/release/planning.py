@@ -71,7 +71,7 @@ def plan(
     Returns
     -------
     A row for each way and power, with the flights that the challenger scores, and days: looked at
-    once, at the end, or at any time; bounds are one-sided at 95%. The power of *any time* is that of
+    once, at the end, or at any time; bounds are one-sided, 95%. The power of *any time* is that of
     its last look, within 3 points; looking all along promotes more by then. A shadow takes weeks.
 
     Raises
