@@ -126,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", release.serve, "Serve the champion over HTTP until interrupted.")
     serve.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
     serve.add_argument("--alias", default="champion", metavar="NAME", help="the alias to follow")
+    naming = "answer under this name, too, for instance a proxy's; may be given again"
+    serve.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=naming)
     _add_notebooks(command)
     emptying = command("reset", reset, "Delete the workspace's runs, models and files.")
     emptying.add_argument("--yes", action="store_true", help="do not ask")

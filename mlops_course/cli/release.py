@@ -124,7 +124,7 @@ def serve(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from mlops_course.serving.service import Service
 
-    service = Service(options.port, workspace.predictions, access_log="-")
+    service = Service(options.port, workspace.predictions, "-", options.allow_host)
     with closing(service):
         # The service needs two seconds to start, and so does what tells it the model.
         starting = threading.Thread(target=_start_quietly, args=(service,))

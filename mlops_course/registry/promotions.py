@@ -8,10 +8,9 @@ that leave an entry; an alias moved by other means is found out.
 
 import getpass
 import json
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -19,6 +18,7 @@ from itertools import pairwise
 from mlflow.entities import LifecycleStage, Param, Run, ViewType
 
 from mlops_course.core.errors import Refusal, RegistryError
+from mlops_course.core.files import alone
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import check_store
 from mlops_course.registry.evidence import log_verdict as log_verdict  # its other way in
@@ -333,13 +333,13 @@ def _user() -> str:
 @contextmanager
 def _alone(store: Store) -> Iterator[None]:
     """Hold a lock that other processes wait for, and that a killed one gives back."""
-    path = store.workspace.root / "promotions.lock"
-    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as lock:
+    lock = store.workspace.root / "promotions.lock"
+    with ExitStack() as held:
         try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+            held.enter_context(alone(lock, LOCK_SECONDS))
+        except TimeoutError as error:
             raise RegistryError(
-                f"Nothing was moved: another program holds {path.name}.",
+                f"Nothing was moved: another program holds {lock.name}.",
                 "One program moves the champion at a time.",
                 "Wait for it to finish, or stop it, and try again.",
             ) from error

@@ -43,7 +43,7 @@ MIN_SLICE_ROWS = 800
 # What lasts longer is not in it: counted by four weeks the error is 2.2 times that by days. Between
 # two models of the same weeks and as many trees a day correlates by less than .1 with the one
 # before (.16 against one of 15 trees, .24 against one that has not seen January): there days count
-# as independent; held against the fortnights beside it, a 95% bound of 14 days then covers 87 to 92%
+# as independent; held against the fortnights beside it, a 95% bound of 14 days covers 87 to 92%
 # where 91% are due (the level of two fortnights has luck, too), with an error of 2 points.
 # Source: Hansen and Hodrick, Journal of Political Economy 88, 1980 (equal weights to a last lag).
 SPELLS = 1.74
