@@ -36,7 +36,7 @@ from mlops_course.registry import promotions, versions
 from mlops_course.serving.prediction_log import KEY, read_predictions
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
-from mlops_course.training.model import called_late, files_digest
+from mlops_course.training.model import called_late
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_run_when_told_never_to_retrain_then_only_watches(place, service):
 
 
 def test_run_when_the_new_data_fails_its_checks_then_refuses_to_train_on_it(place, service):
-    config = RunConfig("dead-weather", weeks=5, threshold=0.99)
+    config = RunConfig("dead-weather", weeks=6, threshold=0.976)
     events = list(run_pipeline(config, place, service))
     (refused,) = only(events, Rejected)
     assert "missing in 100% of flights" in refused.reason
@@ -168,7 +168,7 @@ def test_run_when_the_new_data_fails_its_checks_then_refuses_to_train_on_it(plac
 
 
 def test_run_when_the_alert_ends_by_itself_then_the_candidate_is_dropped(place, service):
-    config = RunConfig("real-year", weeks=5, seed=None, threshold=0.922)
+    config = RunConfig("real-year", weeks=5, seed=None, threshold=0.935)
     events = list(run_pipeline(config, place, service))
     alerts = [week.alert for week in only(events, WeekScored)]
     assert alerts[-1] is False and any(alerts)
@@ -235,19 +235,6 @@ def test_weeks_when_scored_then_the_prediction_log_holds_each_flight_once(place,
     assert called_late(first["probability"]).mean() == weeks[0].predicted_late
 
 
-def test_weeks_when_another_run_goes_on_in_the_workspace_then_each_reads_its_own_log(
-    place, service
-):
-    alone = only(run_pipeline(RunConfig("good", weeks=2), place, service), WeekScored)
-    events = run_pipeline(RunConfig("good", weeks=2), place, service)
-    weeks = [next(event for event in events if isinstance(event, WeekScored))]
-    with closing(Service()) as another:
-        only(run_pipeline(RunConfig("drift", weeks=1, seed=3), place, another), WeekScored)
-        weeks += only(events, WeekScored)
-    assert [week.accuracy for week in weeks] == [week.accuracy for week in alone]
-    assert [week.unanswered for week in weeks] == [0, 0]
-
-
 def test_week_when_the_feed_leaves_delays_empty_then_silence_alerts_and_nothing_is_retrained(
     place, service
 ):
@@ -269,49 +256,22 @@ def test_week_when_the_feed_leaves_delays_empty_then_silence_alerts_and_nothing_
     assert [metric.value for metric in unanswered] == [week.unanswered for week in weeks]
 
 
-@pytest.mark.parametrize(
-    ("registry_knows", "fault"),
-    [(True, "answers unlike the trained model"), (False, "have changed since it was registered")],
-)
-def test_deploy_when_the_version_is_not_what_was_trained_then_the_promotion_is_undone(
-    place, service, good, registry_knows, fault
+def test_deploy_when_the_service_answers_unlike_training_then_the_promotion_is_undone(
+    place, service, good
 ):
-    store = tracking.connect(place)
-    before = versions.find(store)
+    before = versions.find(tracking.connect(place))
     seen = []
     for event in run_pipeline(RunConfig("good", weeks=1), place, service):
         seen.append(event)
         if isinstance(event, Promoted):
-            path = versions.find(store).path
-            swap_carriers(path)
-            if registry_knows:
-                kept = (versions.FILES, files_digest(path))
-                store.client.set_model_version_tag(versions.MODEL_NAME, event.to_version, *kept)
+            swap_carriers(versions.find(tracking.connect(place)).path)
+    store = tracking.connect(place)
     assert isinstance(seen[-1], StageFailed) and seen[-1].stage == "deploy"
-    assert fault in seen[-1].message
+    assert "answers unlike the trained model" in seen[-1].message
     assert versions.find(store).version == before.version == service.version
     entry = promotions.history(store)[-1]
     assert (entry.action, entry.after) == ("rolled back", before.version)
-    assert fault in entry.reason and promotions.audit(store).passed
-
-
-def test_promotion_when_another_program_has_moved_the_champion_then_the_run_leaves_it_there(
-    place, service, good
-):
-    store = tracking.connect(place)
-    before = versions.find(store).version
-    seen = []
-    for event in run_pipeline(RunConfig("drift"), place, service):
-        seen.append(event)
-        if isinstance(event, StageFinished) and (event.stage, event.cycle) == ("gate", 2):
-            store.client.set_registered_model_alias(versions.MODEL_NAME, "champion", before)
-    assert isinstance(seen[-1], RunFinished)
-    (promoted,) = only(seen, Promoted)
-    rejected = only(seen, Rejected)[0].reason
-    assert f"it was judged against version {promoted.to_version}" in rejected
-    assert f"champion is version {before}" in rejected
-    assert versions.find(store).version == before
-    service.load(versions.find(store).path, before)
+    assert "answers unlike" in entry.reason and promotions.audit(store).passed
 
 
 def swap_carriers(model):
@@ -339,7 +299,7 @@ def test_promotion_when_it_fails_then_the_service_goes_on_with_the_version_befor
 def test_candidate_when_it_gains_nothing_then_the_gate_refuses_it_and_the_champion_stays(
     place, service
 ):
-    config = RunConfig("real-year", weeks=5, seed=None, threshold=0.93)
+    config = RunConfig("real-year", weeks=5, seed=None, threshold=0.945)
     events = list(run_pipeline(config, place, service))
     judged = [
         e for e in only(events, StageFinished) if (e.stage, e.headline) == ("gate", "refused")
