@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 RETRAIN_WEEKS = 2
+OF_WEEKS = 3
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,11 @@ class NeverRetrain:
 
 @dataclass(frozen=True)
 class RetrainOnAlert:
-    """Retrain once the alert on accuracy has persisted for so many weeks, on just those weeks.
+    """Retrain once the alert on accuracy fired in so many of the latest weeks, from the first on.
 
-    >>> policy = RetrainOnAlert(weeks=2)
+    A week that stays a little above the bound between two that do not is no sign of recovery.
+
+    >>> policy = RetrainOnAlert(weeks=2, of=3)
     >>> policy.decide([Observation(1, False), Observation(2, True)])
     Wait()
     >>> policy.decide([Observation(1, False), Observation(2, True), Observation(3, True)])
@@ -73,14 +76,18 @@ class RetrainOnAlert:
     """
 
     weeks: int = RETRAIN_WEEKS
+    of: int = OF_WEEKS
 
     def decide(self, history: Sequence[Observation]) -> Decision:
-        """Retrain when the latest weeks all alerted and nothing was done about them yet."""
-        latest = history[-self.weeks :]
-        persists = all(week.alerted and not week.acted for week in latest)
-        if len(latest) < self.weeks or not persists:
+        """Retrain when the last week alerted, enough before it did, and nothing was done yet."""
+        latest = history[-self.of :]
+        alerted = [place for place, week in enumerate(latest) if week.alerted]
+        if not latest[-1].alerted or len(alerted) < self.weeks:
             return Wait()
-        return Retrain(tuple(week.number for week in latest))
+        since = latest[alerted[-self.weeks] :]
+        if any(week.acted for week in since):
+            return Wait()
+        return Retrain(tuple(week.number for week in since))
 
 
 POLICIES: Mapping[str, Policy] = {"auto": RetrainOnAlert(), "never": NeverRetrain()}

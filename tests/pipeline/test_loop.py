@@ -36,7 +36,7 @@ from mlops_course.registry import promotions, versions
 from mlops_course.serving.prediction_log import KEY, read_predictions
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
-from mlops_course.training.model import called_late
+from mlops_course.training.model import called_late, files_digest
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +235,19 @@ def test_weeks_when_scored_then_the_prediction_log_holds_each_flight_once(place,
     assert called_late(first["probability"]).mean() == weeks[0].predicted_late
 
 
+def test_weeks_when_another_run_goes_on_in_the_workspace_then_each_reads_its_own_log(
+    place, service
+):
+    alone = only(run_pipeline(RunConfig("good", weeks=2), place, service), WeekScored)
+    events = run_pipeline(RunConfig("good", weeks=2), place, service)
+    weeks = [next(event for event in events if isinstance(event, WeekScored))]
+    with closing(Service()) as another:
+        only(run_pipeline(RunConfig("drift", weeks=1, seed=3), place, another), WeekScored)
+        weeks += only(events, WeekScored)
+    assert [week.accuracy for week in weeks] == [week.accuracy for week in alone]
+    assert [week.unanswered for week in weeks] == [0, 0]
+
+
 def test_week_when_the_feed_leaves_delays_empty_then_silence_alerts_and_nothing_is_retrained(
     place, service
 ):
@@ -256,22 +269,49 @@ def test_week_when_the_feed_leaves_delays_empty_then_silence_alerts_and_nothing_
     assert [metric.value for metric in unanswered] == [week.unanswered for week in weeks]
 
 
-def test_deploy_when_the_service_answers_unlike_training_then_the_promotion_is_undone(
-    place, service, good
+@pytest.mark.parametrize(
+    ("registry_knows", "fault"),
+    [(True, "answers unlike the trained model"), (False, "have changed since it was registered")],
+)
+def test_deploy_when_the_version_is_not_what_was_trained_then_the_promotion_is_undone(
+    place, service, good, registry_knows, fault
 ):
-    before = versions.find(tracking.connect(place))
+    store = tracking.connect(place)
+    before = versions.find(store)
     seen = []
     for event in run_pipeline(RunConfig("good", weeks=1), place, service):
         seen.append(event)
         if isinstance(event, Promoted):
-            swap_carriers(versions.find(tracking.connect(place)).path)
-    store = tracking.connect(place)
+            path = versions.find(store).path
+            swap_carriers(path)
+            if registry_knows:
+                kept = (versions.FILES, files_digest(path))
+                store.client.set_model_version_tag(versions.MODEL_NAME, event.to_version, *kept)
     assert isinstance(seen[-1], StageFailed) and seen[-1].stage == "deploy"
-    assert "answers unlike the trained model" in seen[-1].message
+    assert fault in seen[-1].message
     assert versions.find(store).version == before.version == service.version
     entry = promotions.history(store)[-1]
     assert (entry.action, entry.after) == ("rolled back", before.version)
-    assert "answers unlike" in entry.reason and promotions.audit(store).passed
+    assert fault in entry.reason and promotions.audit(store).passed
+
+
+def test_promotion_when_another_program_has_moved_the_champion_then_the_run_leaves_it_there(
+    place, service, good
+):
+    store = tracking.connect(place)
+    before = versions.find(store).version
+    seen = []
+    for event in run_pipeline(RunConfig("drift"), place, service):
+        seen.append(event)
+        if isinstance(event, StageFinished) and (event.stage, event.cycle) == ("gate", 2):
+            store.client.set_registered_model_alias(versions.MODEL_NAME, "champion", before)
+    assert isinstance(seen[-1], RunFinished)
+    (promoted,) = only(seen, Promoted)
+    rejected = only(seen, Rejected)[0].reason
+    assert f"it was judged against version {promoted.to_version}" in rejected
+    assert f"champion is version {before}" in rejected
+    assert versions.find(store).version == before
+    service.load(versions.find(store).path, before)
 
 
 def swap_carriers(model):

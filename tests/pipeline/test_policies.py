@@ -23,7 +23,10 @@ def history(signs):
         (".", None),
         ("!", None),
         ("!.", None),
-        ("!.!", None),
+        ("!.!", (1, 2, 3)),
+        ("!..!", None),
+        ("!.!.", None),
+        ("!x!", None),
         ("..!!", (3, 4)),
         ("!!", (1, 2)),
         ("!x", None),
@@ -31,8 +34,10 @@ def history(signs):
         ("!xx!!", (4, 5)),
     ],
 )
-def test_retrain_on_alert_when_it_persists_unanswered_then_on_just_those_weeks(signs, weeks):
-    decision = RetrainOnAlert(2).decide(history(signs))
+def test_retrain_on_alert_when_two_of_three_weeks_alert_unanswered_then_from_the_first_on(
+    signs, weeks
+):
+    decision = RetrainOnAlert(2, 3).decide(history(signs))
     assert decision == (Retrain(weeks) if weeks else Wait())
 
 
