@@ -69,7 +69,7 @@ class WeekScored:
     days
         Days of the week with a labelled answer.
     accuracy, upper, standard_error
-        Share of labelled flights called right, its upper 95% bound (one-sided, by day) and its
+        Share of labelled flights called right, its upper 95% bound (one-sided) and its
         standard error, as in `performance.Quality`; the latter two NaN where days or labels are
         too few to tell.
     baseline_accuracy

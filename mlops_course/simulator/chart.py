@@ -58,7 +58,7 @@ class LegendEntry:
 LEGEND = (
     LegendEntry(
         element("g", element("path", d=DOT), class_="mls-dot", transform="translate(10 6)"),
-        "accuracy, upper 95% bound by days",
+        "accuracy, upper 95% bound (one-sided)",
     ),
     LegendEntry(
         element(
@@ -276,7 +276,9 @@ def _tooltip(week: WeekScored, model: str) -> str:
     if has_accuracy(week):
         told = [
             f"accuracy {week.accuracy:.1%}",
-            f"upper 95% bound by days {week.upper:.1%}" if can_tell(week) else why_unknown(week),
+            f"upper bound {week.upper:.1%} (one-sided 95%, one look)"
+            if can_tell(week)
+            else why_unknown(week),
             f"rule {week.baseline_accuracy:.1%}",
             f"{week.labelled:,} labelled flights",
         ]

@@ -187,7 +187,9 @@ def _accuracy_tile(state: RunState, week: WeekScored) -> Tile:
     if not has_accuracy(week):
         return Tile("Accuracy", note=wording.why_unknown(week))
     few = f"of {counted(week.labelled, 'flight')}; " if week.unanswered else ""
-    bound = f"upper bound {week.upper:.1%} by days" if can_tell(week) else wording.why_unknown(week)
+    bound = (
+        f"at most {week.upper:.1%} (one-sided 95%)" if can_tell(week) else wording.why_unknown(week)
+    )
     note = f"{few}{bound}, alert below {threshold_of(state):.0%}"
     bad = any(alert.rule == ACCURACY_RULE for alert in alerts_of(state, week.week))
     return Tile("Accuracy", f"{week.accuracy:.1%}", note, bad)

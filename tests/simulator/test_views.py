@@ -279,7 +279,7 @@ def test_tiles_when_no_flight_was_answered_then_say_why_and_mark_the_service():
 
 def test_tiles_when_some_flights_were_answered_then_say_of_how_many_the_accuracy_is():
     tiles = content.tiles_of(fold(silent_run()))
-    assert tiles[0].note.startswith("of 4,900 flights; upper bound 80.6% by days")
+    assert tiles[0].note.startswith("of 4,900 flights; at most 80.6% (one-sided 95%)")
     assert [tile.name for tile in tiles if tile.bad] == ["Accuracy", "Service"]
 
 
