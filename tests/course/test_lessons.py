@@ -17,7 +17,7 @@ from mlops_course.core.workspace import open_lessons, open_workspace, reset_work
 from mlops_course.course import lessons, ml_test_score
 from mlops_course.course.lessons import start
 from mlops_course.data.flights import load_flights
-from mlops_course.registry import promotions
+from mlops_course.registry import promotions, versions
 from mlops_course.training import tracking
 
 PASSED = Verdict("a test", (Check("one", True, "seen"),))
@@ -443,11 +443,12 @@ def named(model):
 
 
 def of_run(client, name, version):
-    """What a version is: its number, its tags, and the run that it came from."""
+    """What a version is: number, tags, and its run; skops writes other bytes each time."""
     kept = client.get_model_version(name, version)
     run = client.get_run(kept.run_id)
     inputs = [one.dataset.digest for one in run.inputs.dataset_inputs]
-    told = kept.version, kept.tags, kept.description, run.info.run_name, inputs
+    tags = {name: text for name, text in kept.tags.items() if name != versions.FILES}
+    told = kept.version, tags, kept.description, run.info.run_name, inputs
     return *told, steady(run.data.params), steady(run.data.metrics)
 
 
