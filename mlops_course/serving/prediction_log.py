@@ -155,10 +155,6 @@ class PredictionLog:
                     database.execute(_RETIRE, (RETIRED_SHARE,))
                 self._batches += 1
 
-    def check(self) -> None:
-        """Raise `sqlite3.Error` if nothing can be written now."""
-        self.append()
-
     def close(self) -> None:
         """Close the file."""
         self._database.close()
