@@ -198,20 +198,24 @@ class Service:
     def score(self, rows: pd.DataFrame, batch: int = ROWS_PER_REQUEST) -> client.Scores:
         """Send rows as real requests of ``batch`` rows each, and return the answers in order.
 
+        A start or a load that is under way in another thread ends first.
+
         Raises
         ------
         ServiceError
             If the service does not answer at all. A request it refuses is counted instead.
         """
-        if batch < 1 or not self.version:
+        with self._lock:
+            version = self.version
+        if batch < 1 or not version:
             raise ServiceError(
-                f"Nothing was scored: the batch has {batch} rows, the version is {self.version!r}.",
+                f"Nothing was scored: the batch has {batch} rows, the version is {version!r}.",
                 "A batch has at least one row, and a model must be loaded.",
                 "Call load with a registered model's path first.",
             )
         pieces = [rows.iloc[start : start + batch] for start in range(0, len(rows), batch)]
         answers = self.send(map(request_body, pieces))
-        return client.read_scores(answers, [len(piece) for piece in pieces], self.version)
+        return client.read_scores(answers, [len(piece) for piece in pieces], version)
 
     def send(self, bodies: Iterable[bytes], ids: Iterable[str] = ()) -> list[httpx.Response]:
         """Send bodies one after the other and return the answers, refusals among them.
