@@ -14,9 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
-from mlops_course.core.errors import CourseError, ParameterError, Refusal
+from mlops_course.core.errors import (
+    CourseError,
+    DataError,
+    ParameterError,
+    Refusal,
+    WorkspaceError,
+)
 from mlops_course.core.texts import one_line, short
-from mlops_course.core.workspace import open_workspace
+from mlops_course.core.workspace import Workspace, check_place, default_home, open_workspace
 
 if TYPE_CHECKING:
     from mlops_course.core.verdicts import Verdict
@@ -27,8 +33,8 @@ if TYPE_CHECKING:
 # The exit statuses, as each command's help tells them.
 GATE_STATUSES = (
     "Exit status: 0 it passed; 1 it is blocked; 2 the command was misused; 3 it could not be "
-    "judged: there is no such version, the flights to judge on are unfit, or the store or the "
-    "service is in trouble."
+    "judged: there is no such version, the flights to judge on are unfit or worn out, or the store "
+    "or the service is in trouble."
 )
 PROMOTE_STATUSES = (
     "Exit status: 0 it is champion; 1 refused: no reason, no passed verdict on this version, or "
@@ -49,16 +55,25 @@ LOG_STATUSES = (
 def gate(options: argparse.Namespace, _: Sequence[str]) -> int:
     """Judge a version, print the report, and keep the verdict as evidence for a promotion.
 
-    An exam that is worn out is replaced by later days, so these can be chosen.
+    An exam that is worn out is replaced by later days, so these can be chosen; it says nothing
+    about the version, so nothing is kept of it.
     """
     from mlops_course.core.verdicts import as_markdown
     from mlops_course.data.flights import FIRST_HELD_OUT, LAST_DAY, LAST_HELD_OUT
+    from mlops_course.registry import exams
     from mlops_course.release.gate import judge, record, title
 
     first = options.first or FIRST_HELD_OUT
     last = options.last or min(first, LAST_DAY) + (LAST_HELD_OUT - FIRST_HELD_OUT)
     with _report_at(options.report) as write, _open_store() as store:
         verdict = judge(store, options.version, first, last)
+        failed = [check for check in verdict.checks if not check.passed]
+        if [check.name for check in failed] == [exams.NAME]:
+            raise DataError(
+                f"Version {short(options.version)} was not judged.",
+                failed[0].seen,
+                "Name them with --first and --last.",
+            )
         text = as_markdown(verdict, title(verdict))
         kept = record(store, options.version, verdict)
         print(text)
@@ -119,7 +134,7 @@ def serve(options: argparse.Namespace, _: Sequence[str]) -> int:
             "Ports go from 0 to 65535.",
             "Leave it out for a free one.",
         )
-    workspace = open_workspace()
+    workspace = _open_used_workspace()
     end_on_sigterm()
 
     from mlops_course.serving.service import Service
@@ -151,9 +166,22 @@ def _open_store() -> Iterator["Store"]:
     from mlops_course.training import tracking
 
     try:
-        yield tracking.connect(open_workspace())
+        yield tracking.connect(_open_used_workspace())
     except tracking.STORE_ERRORS as error:
         raise tracking.explain(error) from error
+
+
+def _open_used_workspace() -> Workspace:
+    """Open the workspace, and make none where nothing was ever registered: its name is a slip."""
+    home = default_home()
+    check_place(home)
+    if not Workspace(home).database.exists():
+        raise WorkspaceError(
+            f"The workspace {home} has no store of runs and versions.",
+            "This command works on what a lesson or the pipeline has registered there.",
+            "Name another with --workspace, or run `mlops-course simulate` first.",
+        )
+    return open_workspace()
 
 
 @contextmanager

@@ -5,13 +5,20 @@ import sys
 from collections.abc import Sequence
 
 from mlops_course.cli.terminal import DONE
-from mlops_course.core.errors import ParameterError
-from mlops_course.core.workspace import Workspace, default_home, reset_workspace
+from mlops_course.core.errors import ParameterError, WorkspaceError
+from mlops_course.core.workspace import Workspace, check_place, default_home, reset_workspace
 
 
 def reset(options: argparse.Namespace, _: Sequence[str]) -> int:
     """Empty the workspace, once somebody has said yes."""
     workspace = Workspace(default_home())
+    check_place(workspace.root)
+    if not workspace.root.exists():
+        raise WorkspaceError(
+            f"There is no workspace {workspace.root}.",
+            "What is emptied is one that the course made.",
+            "Check the path; if it is right, there is nothing to empty.",
+        )
     if not options.yes:
         if not sys.stdin.isatty():
             raise ParameterError(

@@ -66,7 +66,7 @@ def load_flights(
         raise ParameterError(
             f"There are no flights from {first} to {last}.",
             f"The data covers {FIRST_DAY} to {LAST_DAY}.",
-            "Give two days inside it, first day first, such as date(2013, 9, 2).",
+            "Give two days inside it, first day first, each as 2013-09-02.",
         )
     if unknown := set(extra) - {*AFTERWARDS, "flight"}:
         raise ParameterError(

@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mlops_course.core.errors import CourseError, RegistryError, ServiceError
 from mlops_course.core.files import database_files
+from mlops_course.core.texts import short
 from mlops_course.core.workspace import check_store
 from mlops_course.registry.versions import MODEL_NAME, Registered, find, resolve
-from mlops_course.serving.routing import CHALLENGER, CHAMPION, Split
+from mlops_course.serving.routing import CHALLENGER, CHAMPION, MODES, Split
 from mlops_course.serving.service import Service
 from mlops_course.training.tracking import STORE_ERRORS, Store
 
@@ -62,9 +63,23 @@ def set_split(store: Store, split: Split, service: Service | None = None) -> Non
 
 
 def get_split(store: Store) -> Split:
-    """Return how requests are to be split, as the registry has it; off unless it says more."""
+    """Return how requests are to be split, as the registry has it; off unless it says more.
+
+    Raises
+    ------
+    RegistryError
+        If somebody has edited the tags that say it.
+    """
     tags = store.client.get_registered_model(MODEL_NAME).tags
-    return Split(tags.get(MODE, "off"), float(tags.get(SHARE, 0)))
+    mode, share = tags.get(MODE, "off"), tags.get(SHARE, "0")
+    try:
+        return Split(mode, float(share))
+    except ValueError as error:
+        raise RegistryError(
+            f"{MODEL_NAME} has the tags {MODE}={short(mode)!r} and {SHARE}={short(share)!r}.",
+            f"{MODE} is one of {', '.join(MODES)}, {SHARE} a number from 0 to 1.",
+            "Set them with `set_split`; until then a service goes on as it is.",
+        ) from error
 
 
 def catch_up(
@@ -190,7 +205,7 @@ def _load(service: Service, version: Registered, role: str) -> bool:
     same = service.versions.get(role) == version.version and service.paths[role] == version.path
     if service.alive and same:
         return False
-    service.load(version.path, version.version, role)
+    service.load(version.path, version.version, role, version.files)
     return True
 
 

@@ -203,7 +203,7 @@ def _served(
     """Check that the service can serve the version, keeps its contract, and is fast enough."""
     try:
         service.share(CANDIDATE_ANSWERS)
-        service.load(versions.checked(version).path, version.version)
+        service.load(version.path, version.version, files=version.files)
     except (ModelError, ServiceError) as error:
         yield Check("can be served", False, error.happened)
         return
@@ -215,7 +215,7 @@ def _served(
     yield Check("contract", not faults, seen)
     if faults or rival is None:
         return
-    service.load(rival.path, rival.version, CHALLENGER)
+    service.load(rival.path, rival.version, CHALLENGER, rival.files)
     ratio = _slowness(service, flights.iloc[:TIMED_ROWS])
     seen = f"One flight takes {ratio:.1f} times what version {rival.version} takes; "
     yield Check("fast enough", ratio <= MAX_SLOWNESS, f"{seen}at most {MAX_SLOWNESS:g} is allowed.")
@@ -277,7 +277,7 @@ def _examined(
     """Enter the version for the exam; unless that is worn out, compare what the service answers."""
     digest = model_digest(load_model(version.path, version.files).estimator)
     exam = exams.describe(flights)
-    other = model_digest(load_model(rival.path).estimator) if rival else ""
+    other = model_digest(load_model(rival.path, rival.files).estimator) if rival else ""
     entered = exams.enter(store, version.run_id, exam, digest, CANDIDATES, other)
     yield entered
     if entered.passed:

@@ -57,7 +57,7 @@ def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.D
     """
     found = resolve(store, alias)
     with rehearsal() as (scorer, log):
-        scorer.load(found.path, found.version)
+        scorer.load(found.path, found.version, files=found.files)
         _send(scorer, "rehearsal", flights)
         return read_predictions(log)
 
@@ -89,7 +89,7 @@ def _canary(store: Store, rows: pd.DataFrame, fails: bool) -> list[Check]:
     split = Split("canary", 0.5)
     with rehearsal() as (scorer, log):
         for role in (CHAMPION, CHALLENGER):
-            scorer.load(champion.path, role, role)
+            scorer.load(champion.path, role, role, champion.files)
         if fails:
             sound = scorer.models[CHALLENGER]
             spoilt = replace(sound.model, vocabulary={})

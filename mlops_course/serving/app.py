@@ -93,9 +93,15 @@ class Scorer:
         """The champion, once there is one."""
         return self.models.get(CHAMPION)
 
-    def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
-        """Read a model from MLflow's files, and serve it from the next request on."""
-        self.models[role] = Loaded(load_model(path), version)
+    def load(self, path: Path, version: str, role: str = CHAMPION, files: str = "") -> None:
+        """Read a model from MLflow's files, and serve it from the next request on.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be read, or ``files`` is a digest and not theirs.
+        """
+        self.models[role] = Loaded(load_model(path, files), version)
         self.metrics.serves(role, version)
 
     def begin_log(self, path: Path) -> None:

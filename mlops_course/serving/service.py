@@ -121,22 +121,25 @@ class Service:
             self._port = int(self.url.rpartition(":")[2])
             self._client = client.connect(self.url)
 
-    def load(self, path: Path, version: str, role: str = CHAMPION) -> None:
+    def load(self, path: Path, version: str, role: str = CHAMPION, files: str = "") -> None:
         """Serve the MLflow model in the folder ``path`` from the next request on.
 
         Parameters
         ----------
         role
             ``champion``, or ``challenger`` for the one that `share` lets in.
+        files
+            The digest that its files must have (`training.model.files_digest`); empty for any.
 
         Raises
         ------
         ServiceError
-            If the model cannot be read; the version served before stays.
+            If the model cannot be read, or its files are others; the version served before stays.
         """
         with self._lock:
             self.start()
-            failed = self._order({"load": str(path), "version": version, "role": role})
+            order = {"load": str(path), "version": version, "role": role, "files": files}
+            failed = self._order(order)
             if failed:
                 raise ServiceError(
                     f"The service could not load version {version}: {failed}.",

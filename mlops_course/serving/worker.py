@@ -4,7 +4,7 @@ It listens on loopback, loads the model files it is told to, and ends when its p
 other side, the one that starts and calls it, is `service`.
 
 Control lines come in on stdin, one JSON object each, so that nobody but the parent can change
-what is served: ``{"load": path, "version": ..., "role": ...}`` loads a model,
+what is served: ``{"load": path, "version": ..., "role": ..., "files": digest}`` loads a model,
 ``{"split": mode, "share": ...}`` splits the requests, ``{"log": path}`` begins a new prediction
 log, end of file stops. Each has a number, ``order``, and is answered by one line with that number
 and ``failed``: why, or nothing.
@@ -127,7 +127,7 @@ def _obey(scorer: Scorer, server: Any) -> None:
 
 def _carry_out(order: Mapping[str, Any], scorer: Scorer) -> None:
     if "load" in order:
-        scorer.load(Path(order["load"]), order["version"], order["role"])
+        scorer.load(Path(order["load"]), order["version"], order["role"], order["files"])
     elif "split" in order:
         scorer.split = Split(order["split"], order["share"])
     elif "log" in order:

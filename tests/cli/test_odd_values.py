@@ -1,20 +1,29 @@
 """Every command with every odd value: no traceback, a documented status, one short sentence."""
 
 import os
+import socket
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from mlops_course.cli.main import SURROUNDINGS, main
+from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
+from mlops_course.course.fixtures import train_candidate
+from mlops_course.data.flights import load_flights
+from mlops_course.registry import promotions
+from mlops_course.registry.promotions import MAX_REASON_LETTERS, MAX_WHO_LETTERS
+from mlops_course.release import gate
 from mlops_course.training import tracking
 
 ENDLESS = "x" * 10_000_000
 DECIDING = ("gate", "promote", "rollback", "log")
 STATUSES = {name: {1, 2, 3} for name in DECIDING}
 LETTERS = 2_100  # of what is said, the parser's own line on how to use it left out
+LONGEST_ENTRY = 100 + MAX_WHO_LETTERS + MAX_REASON_LETTERS
 
 # Data: add a value to a list, or a command to the table. VALUE stands for the odd value.
 NUMBERS = [
@@ -72,14 +81,24 @@ COMMANDS = [
         (FOLDERS, [*command, "--workspace", VALUE])
         for command in (
             *(["gate", "1"], ["promote", "1", "--reason", "why"], ["rollback", "--reason", "why"]),
-            *(["log"], ["simulate"], ["serve"]),
+            *(["log"], ["simulate"], ["serve"], ["reset", "--yes"]),
         )
     ],
 ]
+# What a store with a champion takes: any text that is not empty is a reason, and stays one line.
+MOVES = [
+    (TEXTS, ["promote", "1", "--reason", VALUE]),
+    (TEXTS, ["promote", "1", "--reason", "why", "--who", VALUE]),
+    (TEXTS, ["promote", "1", "--reason", "why", "--force", VALUE]),
+    (TEXTS, ["promote", "1", "--reason", "why", "--evidence", VALUE]),
+    (TEXTS, ["rollback", "--reason", VALUE]),
+    (TEXTS, ["rollback", "--reason", "why", "--who", VALUE]),
+    (TEXTS, ["serve", "--alias", VALUE]),
+]
 
 
-def cases():
-    for values, arguments in COMMANDS:
+def cases(table):
+    for values, arguments in table:
         name = " ".join(arguments)
         yield pytest.param(values, arguments, id=name)
 
@@ -92,6 +111,19 @@ def home(tmp_path_factory, shared_workspace):
     return root
 
 
+@pytest.fixture(scope="module")
+def used(tmp_path_factory, shared_workspace):
+    """A workspace with two versions, both promoted in turn."""
+    root = tmp_path_factory.mktemp("used") / "workspace"
+    store = tracking.connect(open_workspace(root, cache=shared_workspace.cache))
+    rows = load_flights(shared_workspace, date(2013, 1, 1), date(2013, 1, 7))
+    for version in ("1", "2"):
+        train_candidate(store, rows, max_iter=2, random_state=int(version))
+        evidence = gate.record(store, version, Verdict("model", (Check("c", True, "Fine."),)))
+        promotions.promote(store, version, "test", evidence=evidence)
+    return root
+
+
 @pytest.fixture
 def odd_paths(tmp_path):
     file, circle = (tmp_path / name for name in ("file", "circle"))
@@ -101,7 +133,7 @@ def odd_paths(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the odd paths are those of Unix")
-@pytest.mark.parametrize(("values", "arguments"), list(cases()))
+@pytest.mark.parametrize(("values", "arguments"), list(cases(COMMANDS)))
 def test_command_when_a_value_is_odd_then_one_sentence_and_a_documented_status(
     home, odd_paths, monkeypatch, capsys, values, arguments
 ):
@@ -119,6 +151,51 @@ def test_command_when_a_value_is_odd_then_one_sentence_and_a_documented_status(
         assert sentence.endswith("\n") and sentence[:-1].isprintable(), shown
         assert 0 < len(sentence) < LETTERS, shown
     assert Path(odd_paths["<a file>"]).read_text(encoding="utf-8") == "somebody's"
+
+
+@pytest.mark.parametrize(("values", "arguments"), list(cases(MOVES)))
+def test_command_when_a_value_is_odd_and_versions_were_promoted_then_the_log_stays_whole(
+    used, monkeypatch, capsys, values, arguments
+):
+    for name, value in {**SURROUNDINGS, HOME_VARIABLE: str(used)}.items():
+        monkeypatch.setenv(name, value)
+    for value in values:
+        status = status_of([one.replace(VALUE, value) for one in arguments])
+        said = capsys.readouterr()
+        shown = (arguments, value[:50], status, said.err[-500:])
+        assert status in {0, 1, 2, 3} and "Traceback" not in said.err, shown
+        sentence = (said.out + said.err.split("error: ")[-1]).removesuffix("\n")
+        assert sentence.isprintable() and 0 < len(sentence) < LONGEST_ENTRY, shown
+    assert status_of(["log", "--audit"]) == 0
+    *entries, _, audit = capsys.readouterr().out.splitlines()
+    assert len(entries) > 2 and "audit passed" in audit
+    assert max(map(len, entries)) < LONGEST_ENTRY
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the odd paths are those of Unix")
+@pytest.mark.parametrize("place", FOLDERS)
+def test_doctor_when_the_workspace_is_odd_then_says_so_in_lines(
+    odd_paths, monkeypatch, capsys, place
+):
+    for name, value in SURROUNDINGS.items():
+        monkeypatch.setenv(name, value)
+    for name, path in odd_paths.items():
+        place = place.replace(name, str(path))
+    status = status_of(["doctor", "--workspace", place])
+    said = capsys.readouterr()
+    lines = (said.out + said.err).splitlines()
+    assert status in (1, 2) and "Traceback" not in said.err
+    assert all(line.isprintable() and len(line) < LETTERS for line in lines)
+
+
+def test_serve_when_the_port_is_taken_then_one_sentence(used, capsys, monkeypatch):
+    for name, value in {**SURROUNDINGS, HOME_VARIABLE: str(used)}.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert status_of(["serve", "--port", str(port)]) == 1
+    said = capsys.readouterr()
+    assert f"port {port} cannot be used" in said.err and said.err.count("\n") == 1
 
 
 def status_of(arguments):

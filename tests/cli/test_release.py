@@ -17,7 +17,7 @@ from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.course.fixtures import train_candidate
 from mlops_course.data.flights import load_flights
-from mlops_course.registry import promotions, versions
+from mlops_course.registry import exams, promotions, versions
 from mlops_course.registry.evidence import EVIDENCE, verdicts_on
 from mlops_course.release import gate
 from mlops_course.training import tracking
@@ -288,15 +288,30 @@ def test_log_when_a_number_was_made_an_impossible_one_then_the_audit_fails_and_n
         assert done.status == 1 and "Traceback" not in done.err
 
 
-def test_log_when_the_workspace_is_new_then_says_that_there_is_no_entry(tmp_path, call, capsys):
-    place = ["--workspace", str(tmp_path / "new")]
+def test_log_when_nothing_was_promoted_then_says_that_there_is_no_entry(store, call):
     for arguments in (["log"], ["log", "--audit"]):
-        assert main([*arguments, *place]) == 0
-        assert "no entry" in capsys.readouterr().out
-    assert main(["log", "--json", *place]) == 0
-    assert json.loads(capsys.readouterr().out) == {"entries": []}
-    assert main(["rollback", "--reason", "panic", *place]) == 1
-    assert main(["promote", "1", "--reason", "first", *place]) == 3
+        done = call(*arguments)
+        assert done.status == 0 and "no entry" in done.out
+    assert json.loads(call("log", "--json").out) == {"entries": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["log"], 3),
+        (["gate", "1"], 3),
+        (["promote", "1", "--reason", "first"], 3),
+        (["rollback", "--reason", "panic"], 3),
+        (["serve"], 1),
+    ],
+)
+def test_command_when_the_workspace_named_was_never_used_then_says_so_and_makes_none(
+    tmp_path, call, capsys, arguments, status
+):
+    place = tmp_path / "wrokspace"
+    assert main([*arguments, "--workspace", str(place)]) == status
+    assert f"{place} has no store" in capsys.readouterr().err
+    assert not place.exists()
 
 
 def test_log_when_a_text_would_break_the_terminal_then_it_stays_on_one_line(store, call):
@@ -315,6 +330,19 @@ def test_gate_when_the_version_or_the_exam_is_impossible_then_status_3(store, ca
     monkeypatch.setattr(gate, "MIN_EXAM_ROWS", 1_000_000)
     done = call("gate", "1")
     assert done.status == 3 and "are unfit" in done.err and done.out == ""
+
+
+def test_gate_when_the_exam_is_worn_out_then_status_3_and_the_last_verdict_stays(
+    store, call, monkeypatch, tmp_path
+):
+    passed = gate.record(store, "1", PASSED)
+    worn = Verdict("version 1", (*PASSED.checks, Check(exams.NAME, False, "Worn out.")))
+    monkeypatch.setattr(gate, "judge", lambda *_: worn)
+    report = tmp_path / "gate.md"
+    done = call("gate", "1", "--report", str(report))
+    assert done.status == 3 and done.out == "" and not report.exists()
+    assert done.err == "Version 1 was not judged. Worn out. Name them with --first and --last.\n"
+    assert [run_id for run_id, _ in verdicts_on(store, "1")] == [passed]
 
 
 def test_gate_when_it_crashes_then_the_status_is_no_verdict(store, call, monkeypatch):

@@ -157,6 +157,19 @@ def test_split_when_the_store_is_locked_then_says_so(store):
             set_split(store, Split())
 
 
+@pytest.mark.parametrize(("mode", "share"), [("canary", "a lot"), ("canary", "2"), ("x\n", "0")])
+def test_split_when_somebody_edited_it_then_it_is_told_and_the_service_goes_on(
+    store, flights, mode, share
+):
+    told = []
+    with serve(store, tell=told.append) as service:
+        store.client.set_registered_model_tag(versions.MODEL_NAME, follower.SHARE, share)
+        store.client.set_registered_model_tag(versions.MODEL_NAME, follower.MODE, mode)
+        wait_for(lambda: told)
+        assert service.score(flights.iloc[:1]).version == "1"
+    assert "push-back has the tags split.mode=" in told[-1] and told[-1].isprintable()
+
+
 def test_serve_when_the_store_rests_then_the_registry_is_not_asked_until_it_is_written(
     store, monkeypatch
 ):

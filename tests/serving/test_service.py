@@ -419,6 +419,17 @@ def test_load_when_called_while_serving_then_the_next_answer_is_the_new_versions
             np.testing.assert_array_equal(scores.probability, model.probability(flights.iloc[:50]))
 
 
+def test_load_when_the_files_are_not_those_of_the_digest_then_refused_and_the_old_one_stays(
+    models, flights
+):
+    (_, registered), (_, other) = models
+    with Service() as service:
+        service.load(registered.path, "1", files=registered.files)
+        with pytest.raises(ServiceError, match="have changed since it was registered"):
+            service.load(other.path, "2", files=registered.files)
+        assert service.score(flights.iloc[:1]).version == "1"
+
+
 def test_load_when_there_is_no_model_then_says_so_and_the_old_one_stays(live, flights, tmp_path):
     with pytest.raises(ServiceError, match="could not load version 9"):
         live.load(tmp_path, "9")
