@@ -110,11 +110,15 @@ def back_up(source: Path, target: Path) -> None:
 
 
 def database_files(database: Path) -> list[Path]:
-    """Return the files that a SQLite database is made of: its own and those of its open log."""
-    return [database, *(database.with_name(f"{database.name}{end}") for end in ("-wal", "-shm"))]
+    """Return the files that a SQLite database is made of: its own and those of its journals."""
+    ends = ("", "-journal", "-wal", "-shm")
+    return [database.with_name(f"{database.name}{end}") for end in ends]
 
 
 def delete_database(database: Path) -> None:
-    """Delete a SQLite database, if it is there, with the files of its open log."""
+    """Delete a SQLite database, if it is there, with the files of its journals.
+
+    A journal left behind would be played back into the next database of that name.
+    """
     for path in database_files(database):
         path.unlink(missing_ok=True)

@@ -310,14 +310,14 @@ def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
                 "What a program has open is not deleted under it.",
                 "Shut down the notebook's kernel, or stop the command or process; then try again.",
             )
-        _delete(workspace, keep_cache)
         _sign(workspace.root)
+        _delete(workspace, keep_cache)
 
 
 def _delete(workspace: Workspace, keep_cache: bool) -> None:
-    doomed = [workspace.artifacts, workspace.lessons]
-    for database in (workspace.database, workspace.predictions, *run_logs(workspace)):
-        doomed += database_files(database)
+    databases = (workspace.database, workspace.predictions, *run_logs(workspace))
+    doomed = [path for database in databases for path in database_files(database)]
+    doomed += [workspace.artifacts, workspace.lessons]
     if not keep_cache:
         doomed.append(workspace.cache)
     try:

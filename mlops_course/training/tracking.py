@@ -42,7 +42,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_course.core.addresses import begin_at
 from mlops_course.core.errors import CourseError, WorkspaceError
-from mlops_course.core.files import back_up, replacing, sqlite_url
+from mlops_course.core.files import back_up, delete_database, replacing, sqlite_url
 from mlops_course.core.holders import hold
 from mlops_course.core.workspace import (
     CLONE,
@@ -362,6 +362,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _make_store(workspace: Workspace) -> None:
+    delete_database(workspace.database)
     with replacing(workspace.database) as partial:
         shutil.copyfile(_empty_store(workspace), partial)
         begin_at(partial, workspace.artifacts)

@@ -70,7 +70,7 @@ def test_open_to_read_when_there_is_no_file_then_makes_none(tmp_path):
 
 
 def test_delete_when_a_database_has_an_open_log_then_nothing_of_it_is_left(database):
-    assert [path.exists() for path in database_files(database)] == [True] * 3
+    assert [path.exists() for path in database_files(database)] == [True, False, True, True]
     delete_database(database)
     delete_database(database)
     assert not list(database.parent.iterdir())
