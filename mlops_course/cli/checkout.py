@@ -25,8 +25,6 @@ def open_lab(options: argparse.Namespace, rest: Sequence[str]) -> int:
     arguments = [
         f"--ServerApp.root_dir={clone}",
         f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=",
         "--ServerApp.ip=127.0.0.1",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:

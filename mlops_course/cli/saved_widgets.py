@@ -4,7 +4,7 @@ JupyterLab can save widgets with the notebook (its setting *Save Widget State Au
 shows them when it is opened again, after their kernel has ended. But it saves only those whose
 kernel runs: open the notebook again and save it, and they are lost, and the next time an error
 stands in their place. This extension of Jupyter's server completes what is saved. JupyterLab
-finds it, and the setting, through the folder `SETTINGS`.
+finds it, and the course's settings, through the folder `SETTINGS`.
 """
 
 import json

@@ -95,6 +95,7 @@ def test_lesson_when_opened_and_not_run_then_shows_no_broken_widget(page):
     with evidence(page, "opened"):
         assert page.locator(".jp-OutputArea").get_by_text("Error displaying widget").count() == 0
         assert page.locator("img[src^='data:image/svg+xml']").first.is_visible()
+        assert page.get_by_text("Jupyter news").count() == 0
 
 
 def test_lesson_when_worked_through_then_the_alert_of_the_drift_can_be_read(page):

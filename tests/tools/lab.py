@@ -20,7 +20,6 @@ from mlops_course.cli.saved_widgets import SETTINGS, VARIABLE
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 
 START_SECONDS = 90
-QUIET = {"fetchNews": "false", "checkForUpdates": False}
 KERNEL_IS_IDLE = """
 () => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"
 """
@@ -57,7 +56,6 @@ def running_lab(place: Path, notebooks: Path, cache: Path, *more: str) -> Iterat
     folder, home = place / "notebooks", place / "workspace"
     shutil.copytree(notebooks, folder, ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(cache, open_workspace(home).cache, dirs_exist_ok=True)
-    _write_settings(place / "settings")
     environment = {**os.environ, **FIXED, HOME_VARIABLE: str(home), VARIABLE: str(SETTINGS)}
     for name in ("config", "data", "runtime"):
         environment[f"JUPYTER_{name.upper()}_DIR"] = str(place / name)
@@ -78,13 +76,6 @@ def running_lab(place: Path, notebooks: Path, cache: Path, *more: str) -> Iterat
         yield Lab(url, token, folder, home, psutil.Process(process.pid))
     finally:
         end_family(process.pid)
-
-
-def _write_settings(folder: Path) -> None:
-    """Keep the question about news from lying over the page."""
-    file = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(QUIET), encoding="utf-8")
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", runtime: Path, log: Path) -> tuple[str, str]:
