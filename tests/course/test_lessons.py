@@ -1,12 +1,10 @@
 import json
-import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -17,11 +15,9 @@ from mlops_course.core.workspace import open_lessons, open_workspace, reset_work
 from mlops_course.course import lessons, ml_test_score
 from mlops_course.course.lessons import start
 from mlops_course.data.flights import load_flights
-from mlops_course.registry import promotions, versions
 from mlops_course.training import tracking
 
 PASSED = Verdict("a test", (Check("one", True, "seen"),))
-VOLATILE = re.compile(r"seconds|time|commit|\bid\b|dirty|changed|environment|mlflow\.(user|source)")
 
 
 @pytest.fixture
@@ -396,101 +392,6 @@ def test_rubric_when_read_then_has_seven_tests_in_each_of_four_sections():
         for name in ml_test_score.SECTIONS
     ]
     assert counts == [7, 7, 7, 7]
-
-
-REAL = sorted(Path(lessons.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))[1:]
-
-
-def left_behind(root: Path, before: str):
-    """Everything in a lessons workspace that must not depend on how it came about."""
-
-    workspace = open_workspace(root)
-    client = tracking.connect(workspace).client
-    found = {}
-    for experiment in sorted(client.search_experiments(), key=lambda one: one.name):
-        if not "lesson-" <= experiment.name < f"lesson-{before}":
-            continue
-        listed = client.search_runs([experiment.experiment_id], order_by=["start_time"])
-        found[experiment.name] = [
-            (
-                run.info.run_name,
-                run.info.status,
-                steady(run.data.params),
-                steady(run.data.metrics),
-                [one.dataset.digest for one in run.inputs.dataset_inputs],
-            )
-            for run in listed
-        ]
-    models = {
-        model.name: (
-            {alias: of_run(client, model.name, version) for alias, version in named(model)},
-            len(client.search_model_versions(f"name='{model.name}'")),
-        )
-        for model in client.search_registered_models()
-    }
-    course = client.get_experiment_by_name(tracking.EXPERIMENT)
-    return (
-        found,
-        models,
-        promoted(workspace),
-        ml_test_score.evidence(workspace),
-        sorted(set(course.tags)),
-    )
-
-
-def named(model):
-    return sorted(model.aliases.items())
-
-
-def of_run(client, name, version):
-    """What a version is: number, tags, and its run; skops writes other bytes each time."""
-    kept = client.get_model_version(name, version)
-    run = client.get_run(kept.run_id)
-    inputs = [one.dataset.digest for one in run.inputs.dataset_inputs]
-    tags = {name: text for name, text in kept.tags.items() if name != versions.FILES}
-    told = kept.version, tags, kept.description, run.info.run_name, inputs
-    return *told, steady(run.data.params), steady(run.data.metrics)
-
-
-def promoted(workspace):
-    """The promotion log in its order, and whether it agrees with the alias."""
-    store = tracking.connect(workspace)
-    differ = {"at", "evidence", "previous", "digest"}
-    told = [
-        {field: value for field, value in vars(entry).items() if field not in differ}
-        for entry in promotions.history(store)
-    ]
-    return told, promotions.audit(store).passed
-
-
-def steady(values):
-    return {key: value for key, value in sorted(values.items()) if not VOLATILE.search(key)}
-
-
-@pytest.mark.skipif(not REAL, reason="no lesson after 00 yet")
-def test_start_when_compared_with_really_running_the_lessons_then_leaves_the_same(
-    tmp_path, monkeypatch, template_cache
-):
-
-    from executor import clean_place, execute
-
-    known = lessons._notebooks()
-    with clean_place(template_cache) as surroundings:
-        shutil.copytree(template_cache, open_workspace(tmp_path / "a").cache, dirs_exist_ok=True)
-        surroundings = {**surroundings, "MLOPS_COURSE_HOME": str(tmp_path / "a")}
-        shutil.copytree(template_cache, open_workspace(tmp_path / "b").cache, dirs_exist_ok=True)
-        monkeypatch.setenv("MLOPS_COURSE_HOME", str(tmp_path / "b"))
-        monkeypatch.setattr(lessons, "_notebooks", lambda: {**known, "99": tmp_path / "end"})
-        for path, number in zip(REAL, [*list(known)[1:], "99"], strict=True):
-            execute(path, surroundings)
-            reset()
-            start(number)
-            really = left_behind(tmp_path / "a" / "lessons", number)
-            assert left_behind(tmp_path / "b" / "lessons", number) == really
-        reset()
-        monkeypatch.delattr(lessons, "_play")
-        start("99")
-        assert left_behind(tmp_path / "b" / "lessons", "99") == really
 
 
 def test_pipeline_when_run_in_a_kernel_that_opened_a_lesson_then_works(two_lessons, home, service):

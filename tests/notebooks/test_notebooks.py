@@ -1,14 +1,19 @@
 """Every notebook: its rules, its stored outputs against fresh runs, and other parameters."""
 
 import os
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 from executor import NOTEBOOKS, disagreement
 from guards import GUARDS, code_cells
-from notebook_runs import PARAMETERS, number_of
+from left import left_behind
+from notebook_runs import PARAMETERS, number_after, number_of
 from stored import is_exact_here, normalised, text_of
+
+from mlops_course.core.workspace import HOME_VARIABLE, open_workspace, reset_workspace
+from mlops_course.course import lessons
 
 FOLDER = Path(os.environ.get("MLOPS_COURSE_NOTEBOOKS", NOTEBOOKS))
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -38,6 +43,14 @@ def papermill(notebook_runs, path):
 @pytest.fixture
 def mutated(notebook_runs, path):
     return notebook_runs.get("mutated", path)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, template_cache):
+    """A workspace that keeps what lessons leave, from one test to the next."""
+    made = open_workspace(tmp_path_factory.mktemp("home") / "workspace")
+    shutil.copytree(template_cache, made.cache, dirs_exist_ok=True)
+    return made
 
 
 def test_lessons_when_looked_for_then_there_are_some():
@@ -72,6 +85,21 @@ def test_notebook_when_all_cells_run_again_in_its_kernel_then_none_fails(path, f
 @each_notebook
 def test_notebook_when_under_nbval_then_every_output_is_the_stored_one(path, nbval):
     assert nbval.status == 0, nbval.said
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if number_of(path) != "00"], ids=number_of)
+def test_lesson_when_run_then_leaves_what_the_next_one_is_given_without_it(
+    path, nbval, home, tmp_path, monkeypatch
+):
+    number = number_after(path)
+    known = {number: tmp_path / "none yet", **lessons._notebooks()}
+    monkeypatch.setenv(HOME_VARIABLE, str(home.root))
+    monkeypatch.setattr(lessons, "_notebooks", lambda: known)
+    for how in ("played", "taken from what was kept"):
+        reset_workspace(home)
+        lessons.start(number)
+        assert left_behind(home.lessons, number) == nbval.left, how
+        monkeypatch.delattr(lessons, "_play", raising=False)
 
 
 @each_notebook

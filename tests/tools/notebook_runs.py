@@ -21,8 +21,11 @@ from typing import Any
 import nbformat
 from executor import CELL_SECONDS, Ran, clean_place, execute
 from guards import code_cells
+from left import left_behind
 from nbformat import NotebookNode
 from stored import is_exact_here
+
+from mlops_course.core.workspace import HOME_VARIABLE, Workspace
 
 TOOLS = Path(__file__).parent
 
@@ -40,11 +43,20 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Nbval:
-    """What nbval said: the numbers of red cells, counted from 1 in code cells, and its words."""
+    """What nbval said, and what the notebook left behind.
+
+    Attributes
+    ----------
+    red
+        The numbers of red cells, counted from 1 in code cells.
+    left
+        What the lessons' workspace held afterwards (`left.left_behind`); empty without one.
+    """
 
     status: int
     red: tuple[int, ...]
     said: str
+    left: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,11 @@ def number_of(path: Path) -> str:
     return path.name.partition("_")[0]
 
 
+def number_after(path: Path) -> str:
+    """Return the number of the notebook after this one, whether there is one or not."""
+    return f"{int(number_of(path)) + 1:02d}"
+
+
 def fresh(path: Path, cache: Path | None = None) -> Ran:
     """Run a notebook as the executor does, and all its cells once more in the same kernel."""
     with clean_place(cache) as surroundings:
@@ -136,8 +153,11 @@ def nbval_in_turn(paths: Sequence[Path], cache: Path | None = None) -> Nbval:
         nbval_options = ["--nbval" if is_exact_here() else "--nbval-lax", "--nbval-current-env"]
         nbval_options += [f"--nbval-cell-timeout={CELL_SECONDS}"]
         said = _run(["pytest", *pytest_options, *nbval_options, *map(str, paths)], surroundings)
-    red = re.findall(r"^(?:FAILED|ERROR) .*::Cell (\d+)", said.stdout, re.MULTILINE)
-    return Nbval(said.returncode, tuple(int(cell) + 1 for cell in red), said.stdout + said.stderr)
+        lessons = Workspace(Path(surroundings[HOME_VARIABLE])).lessons
+        left = left_behind(lessons, number_after(paths[-1])) if lessons.exists() else {}
+    found = re.findall(r"^(?:FAILED|ERROR) .*::Cell (\d+)", said.stdout, re.MULTILINE)
+    red = tuple(int(cell) + 1 for cell in found)
+    return Nbval(said.returncode, red, said.stdout + said.stderr, left)
 
 
 def papermill(path: Path, cache: Path | None = None) -> Papermill:
