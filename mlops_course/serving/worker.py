@@ -11,6 +11,7 @@ and ``failed``: why, or nothing.
 """
 
 import argparse
+import gc
 import json
 import os
 import socket
@@ -68,6 +69,8 @@ def main() -> None:
     import sklearn.ensemble  # noqa: F401  (the slow import, before the first model)
     import skops.io  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # else Python looks through all of these libraries again in the midst of a request
     with threadpool_limits(1):
         threading.Thread(target=_obey, args=(scorer, server), daemon=True).start()
         server.run([listener])

@@ -127,7 +127,7 @@ def test_service_when_asked_in_hostile_ways_then_never_fails_stays_quick_and_kee
     assert {status for status, _ in pings} == {200}
     times = sorted(ms for _, ms in pings)
     assert times[int(0.95 * len(times))] < PING_MS, times[-5:]
-    assert times[-1] < 10 * PING_MS
+    assert times[-1] < 5 * PING_MS
     assert grown < 50 * MB
     assert live.score(flights).errors == 0
     assert len(read_predictions(tmp_path / "predictions.db")) >= len(flights)
