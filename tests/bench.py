@@ -42,7 +42,7 @@ from mlops_course.training.trainer import TrainingConfig
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from executor import NOTEBOOKS, clean_place, execute
-from load import at_rate, closed_loop, throughput
+from load import Caller, at_rate, closed_loop, throughput, timed
 
 LOOPS, DRIFTS, IMPORTS, CLICKS = 5, 3, 7, 5
 REQUESTS, BATCHES, BATCH, BODIES, CALLERS = 500, 60, 1_000, 300, 4
@@ -154,10 +154,8 @@ def serving(workspace: Workspace) -> Iterator[Line]:
     """The same champion behind `mlflow models serve` and behind ours, one after the other."""
     rows = training_rows(workspace)
     singles = [request_body(rows.iloc[[row]]) for row in range(BODIES)]
-    batch = [request_body(rows.iloc[:BATCH])]
     uri = f"models:/{versions.MODEL_NAME}@{CHAMPION}"
     model = champion_of(workspace)
-    bare, bare_batch = bare_calls(model, rows)
     # MLflow's server takes what the model takes: the encoded matrix.
     matrix = pd.DataFrame(encode(rows.iloc[:BODIES], model.vocabulary), columns=list(FEATURES))
     encoded = [split_body(matrix.iloc[[row]]) for row in range(BODIES)]
@@ -178,24 +176,24 @@ def serving(workspace: Workspace) -> Iterator[Line]:
     log = workspace.root / "access.jsonl"
     with course_server(workspace, log) as (url, process):
         yield Line("mlops-course serve: ready", time.perf_counter() - begun, "s", 4)
-        ours = closed_loop(url, singles, REQUESTS)
+        ours, bare = in_turn(url, model, [rows.iloc[[row]] for row in range(BODIES)], REQUESTS)
         rates, tails = zip(*(loaded(url, singles, log) for _ in range(ROUNDS)), strict=True)
         rate = median(rates)
-        batches = closed_loop(url, batch, BATCHES)
+        many, bare_many = in_turn(url, model, [rows.iloc[:BATCH]], BATCHES)
         follower, service = memory_of(process)
-        yield Line("... one row, p50", median(ours), "ms", None, f"of {REQUESTS}, one caller")
+        yield Line("... one row, p50", ours, "ms", None, f"of {REQUESTS}, one caller")
         yield Line("... one row, requests a second", rate, "/s", None, f"{CALLERS} callers")
         yield Line("... of mlflow's throughput", rate / their_rate, "x", 4, least=True)
-        yield Line("... of predict_proba on a one-row frame", median(ours) / bare, "x", 2.5)
+        yield Line("... of predict_proba on a one-row frame", ours / bare, "x", 2.5)
         rounds = ", ".join(f"{tail:.1f}" for tail in sorted(tails))
         note = f"by its access log, median of {ROUNDS} rounds: {rounds}"
         yield Line(f"... p99 over p50 at {LOAD:.0%} of capacity", median(tails), "x", 3, note)
-        ratio = median(batches) / bare_batch
+        ratio = many / bare_many
         yield Line(f"... {BATCH} rows, of predict_proba on the frame", ratio, "x", 1.5)
         note = f"and {follower / MB:.0f} MB for what follows the registry"
         yield Line("... memory", service / MB, "MB", 300, note)
     yield Line("predict_proba on a one-row frame", bare, "ms", None, f"p50 of {REQUESTS}")
-    yield Line(f"predict_proba on {BATCH} rows", bare_batch, "ms", None, f"p50 of {BATCHES}")
+    yield Line(f"predict_proba on {BATCH} rows", bare_many, "ms", None, f"p50 of {BATCHES}")
 
 
 def loaded(url: str, bodies: Sequence[bytes], log: Path) -> tuple[float, float]:
@@ -220,17 +218,20 @@ def champion_of(workspace: Workspace) -> DelayModel:
     return load_model(versions.resolve(tracking.connect(workspace)).path)
 
 
-def bare_calls(model: DelayModel, rows: pd.DataFrame) -> tuple[float, float]:
-    """Return the milliseconds of the model called in this process, on one row and on many."""
-
-    def spent(frame: pd.DataFrame) -> float:
-        begun = time.perf_counter()
-        model.estimator.predict_proba(encode(frame, model.vocabulary))
-        return 1000 * (time.perf_counter() - begun)
-
+def in_turn(
+    url: str, model: DelayModel, frames: Sequence[pd.DataFrame], count: int
+) -> tuple[float, float]:
+    """Return the median milliseconds of a request and of the model called in this process."""
+    caller = Caller(url)
+    bodies = [request_body(frame) for frame in frames]
+    asked, called = [], []
     with threadpool_limits(1):
-        ones = [spent(rows.iloc[[row]]) for row in range(REQUESTS)]
-        return median(ones), median(spent(rows.iloc[:BATCH]) for _ in range(BATCHES))
+        for turn in range(count):
+            asked.append(timed(caller, bodies[turn % len(bodies)]))
+            begun = time.perf_counter()
+            model.estimator.predict_proba(encode(frames[turn % len(frames)], model.vocabulary))
+            called.append(1000 * (time.perf_counter() - begun))
+    return median(asked), median(called)
 
 
 def split_body(frame: pd.DataFrame) -> bytes:

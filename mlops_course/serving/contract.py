@@ -149,7 +149,7 @@ def _of_split(content: Any) -> Columns:
     if any(not isinstance(name, str) for name in names):
         raise Refused("dataframe_split needs names as 'columns', all of them strings.")
     _refuse_twice(names)
-    if any(not isinstance(row, list) or len(row) != len(names) for row in data):
+    if set(map(type, data)) - {list} or set(map(len, data)) - {len(names)}:
         raise Refused(f"Every row of dataframe_split needs {len(names)} values.")
     columns = zip(*data, strict=True) if data else ([] for _ in names)
     return {name: list(column) for name, column in zip(names, columns, strict=True)}
