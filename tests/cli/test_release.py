@@ -125,8 +125,8 @@ def test_promote_when_the_gate_has_passed_it_then_status_0_and_the_entry_is_told
     assert promotions.audit(store).passed
 
 
-def test_promote_when_the_gate_has_not_judged_it_then_status_1_and_how_to_go_on(store, run):
-    done = run("promote", "2", "--reason", "newer")
+def test_promote_when_the_gate_has_not_judged_it_then_status_1_and_how_to_go_on(store, call):
+    done = call("promote", "2", "--reason", "newer")
     assert done.status == 1 and done.out == "" and champion(store) is None
     assert "not judged it" in done.err and "Run `mlops-course gate 2` first" in done.err
 
@@ -216,15 +216,15 @@ def test_promote_when_another_program_moves_the_champion_then_status_3(store, ca
     assert done.status == 3 and "another program holds" in done.err
 
 
-def test_rollback_when_there_was_a_champion_before_then_status_0_and_it_is_back(promoted, run):
-    done = run("rollback", "--reason", "late flights missed", "--who", "Bob")
+def test_rollback_when_there_was_a_champion_before_then_status_0_and_it_is_back(promoted, call):
+    done = call("rollback", "--reason", "late flights missed", "--who", "Bob")
     assert done.status == 0, done.err
     assert champion(promoted) == "1" and last(promoted).who == "Bob"
     assert " ".join(done.out.split()).endswith("rolled back 2 -> 1 Bob late flights missed")
 
 
-def test_rollback_when_there_is_nothing_to_go_back_to_then_status_1(store, run):
-    done = run("rollback", "--reason", "panic")
+def test_rollback_when_there_is_nothing_to_go_back_to_then_status_1(store, call):
+    done = call("rollback", "--reason", "panic")
     assert done.status == 1 and "nothing to go back to from version none" in done.err
 
 
@@ -239,8 +239,8 @@ def test_rollback_when_the_former_version_was_deleted_then_status_3(promoted, ca
     assert done.status == 3 and "no version 1" in done.err and champion(promoted) == "2"
 
 
-def test_log_when_versions_were_promoted_then_one_line_each(promoted, run):
-    done = run("log")
+def test_log_when_versions_were_promoted_then_one_line_each(promoted, call):
+    done = call("log")
     assert done.status == 0, done.err
     one, two = done.out.splitlines()
     assert one.endswith("none -> 1   Ada  why 1") and two.endswith("1 -> 2      Ada  why 2")
@@ -261,11 +261,11 @@ def without(record, name):
     return {key: value for key, value in record.items() if key != name}
 
 
-def test_log_when_an_entry_was_changed_then_the_audit_has_status_1(promoted, run, call):
+def test_log_when_an_entry_was_changed_then_the_audit_has_status_1(promoted, call):
     run_id = promotions._runs(promoted)[0].info.run_id
     sql = "UPDATE params SET value = 'a better story' WHERE key = 'reason' AND run_uuid = ?"
     change(promoted, sql, run_id)
-    done = run("log", "--audit")
+    done = call("log", "--audit")
     assert done.status == 1 and "a better story" in done.out
     told = [line for line in done.out.splitlines() if line.startswith("FAIL")]
     assert len(told) == 1 and told[0].split("  ")[0] == "FAIL unchanged"

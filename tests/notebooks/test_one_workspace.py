@@ -41,9 +41,9 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("first", ["01_leaves.ipynb", "02_looks.ipynb"])
 def test_lessons_when_in_one_workspace_then_nbval_finds_the_stored_outputs_in_any_order(
-    folder, first
+    folder, first, template_cache
 ):
     paths = sorted(folder.glob("*.ipynb"), key=lambda path: path.name != first)
     assert paths[0].name == first and len(paths) == 2
-    found = nbval_in_turn(paths)
+    found = nbval_in_turn(paths, template_cache)
     assert found.status == 0 and "5 passed" in found.said, found.said
