@@ -268,7 +268,8 @@ Further columns and keys, `params` among them, are passed over; weather columns 
 `inputs` and `instances` may also be an object with a list for each column, all of one length. A
 `{CSV}` has a line of names. Unlike MLflow's server this one refuses what it would have to guess:
 text for a number, a number for text, more than {MAX_LETTERS} letters, a column twice, any encoding
-but UTF-8; and it does so with 422, where MLflow answers 400.
+but UTF-8, null anywhere but in the weather; and it does so with 422, where MLflow answers 400. Its
+answer has one number a flight, the probability of late, where MLflow's has that of either class.
 """
 _SPLIT = {
     "type": "object",
