@@ -16,7 +16,15 @@ from typing import NoReturn
 from mlops_course.cli import checkout, doctor, release
 from mlops_course.cli.reset import reset
 from mlops_course.cli.simulate import simulate
-from mlops_course.cli.terminal import FAILED, INTERRUPTED, MISUSED, UNDECIDED, forget, say
+from mlops_course.cli.terminal import (
+    FAILED,
+    INTERRUPTED,
+    MISUSED,
+    UNDECIDED,
+    forget,
+    say,
+    write_any_letter,
+)
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE
@@ -43,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     decide (``gate``, ``promote``, ``rollback``, ``log``) 1 says that it was refused, and 3 that it
     could not be judged.
     """
+    write_any_letter()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if any(character in _IMPOSSIBLE for character in "".join(given)):
         _parser().error("an argument holds NUL or a byte that is no character")

@@ -18,7 +18,6 @@ from mlops_course.core.errors import (
     CourseError,
     DataError,
     ParameterError,
-    Refusal,
     WorkspaceError,
 )
 from mlops_course.core.texts import one_line, short
@@ -87,14 +86,11 @@ def promote(options: argparse.Namespace, _: Sequence[str]) -> int:
     from mlops_course.registry import promotions
 
     with _open_store() as store:
-        evidence = options.evidence
-        if evidence is None:
-            evidence = _newest_pass(store, options.version)
         entry = promotions.promote(
             store,
             options.version,
             options.reason,
-            evidence=evidence,
+            evidence=options.evidence,
             who=options.who,
             force=options.force,
         )
@@ -210,22 +206,6 @@ def _report_at(path: Path | None) -> Iterator[Callable[[str], None]]:
         if path and path.is_file():
             path.unlink()
         raise
-
-
-def _newest_pass(store: "Store", version: str) -> str:
-    """Return the run of the newest verdict on a version, which must be a pass."""
-    from mlops_course.registry.evidence import verdicts_on
-
-    kept = verdicts_on(store, version)
-    if kept and kept[0][1].passed:
-        return kept[0][0]
-    found = "the gate has blocked it" if kept else "the gate has not judged it"
-    version = short(version)
-    raise Refusal(
-        f"Version {version} was not promoted: {found}.",
-        "A version may serve once the gate has passed it, and its last verdict counts.",
-        f"Run `mlops-course gate {version}` first, or name the run of a verdict with --evidence.",
-    )
 
 
 def _print_log(entries: Sequence["Entry"], verdict: "Verdict | None") -> None:

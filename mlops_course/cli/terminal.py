@@ -15,12 +15,20 @@ INTERRUPTED = 130
 
 def say(sentence: str) -> None:
     """Tell how it goes; standard output belongs to what the command was asked for."""
+    if sys.stderr is None:
+        return
     try:
         print(sentence, file=sys.stderr, flush=True)
     except BrokenPipeError:
         raise
     except OSError:
         forget(sys.stderr)  # where it goes is full, which is no reason to stop
+
+
+def write_any_letter() -> None:
+    """Let standard output escape what its encoding lacks, as standard error does anyway."""
+    with suppress(AttributeError):  # a closed stream, or no stream of Python's own
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def forget(stream: TextIO) -> None:

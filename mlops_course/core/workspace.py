@@ -14,9 +14,10 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
-from mlops_course.core import addresses, holders
+from mlops_course.core import addresses
 from mlops_course.core.errors import WorkspaceError
-from mlops_course.core.files import alone, check_writing, database_files, sqlite_url, write_text
+from mlops_course.core.files import alone, check_writing, sqlite_url, write_text
+from mlops_course.core.texts import short
 
 CLONE = Path(__file__).resolve().parents[2]
 HOME_VARIABLE = "MLOPS_COURSE_HOME"
@@ -94,11 +95,28 @@ def default_home() -> Path:
 
     The environment variable ``MLOPS_COURSE_HOME`` takes precedence. Installed without a
     clone, it is ``workspace`` in the current folder.
+
+    Raises
+    ------
+    WorkspaceError
+        If the variable names no folder.
     """
     if named := os.environ.get(HOME_VARIABLE):
-        return Path(named).expanduser().resolve()
+        return _folder(named)
     place = CLONE if (CLONE / "pyproject.toml").exists() else Path.cwd()
     return (place / "workspace").resolve()
+
+
+def _folder(name: str | Path) -> Path:
+    """Return the folder that a name leads to, from wherever the program is."""
+    try:
+        return Path(name).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # nobody of that name, or links in a circle
+        raise WorkspaceError(
+            f"The workspace {short(name)} cannot be found ({error}).",
+            "Its name must lead to a folder, or to where one can be made.",
+            f"Name another place in {HOME_VARIABLE} or with --workspace.",
+        ) from error
 
 
 def is_workspace(folder: Path) -> bool:
@@ -123,7 +141,7 @@ def open_workspace(root: str | Path | None = None, *, cache: Path | None = None)
     WorkspaceError
         If the folder cannot be written, the disk is full, or the store is locked or damaged.
     """
-    home = Path(root).expanduser().resolve() if root is not None else default_home()
+    home = _folder(root) if root is not None else default_home()
     workspace = Workspace(home, cache)
     check_place(home)
     try:
@@ -285,55 +303,6 @@ def mend(workspace: Workspace) -> None:
         ) from error
 
 
-def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
-    """Delete the store and its artifacts, and by default keep what can be made again anyway.
-
-    What this program itself has open does not hinder it.
-
-    Raises
-    ------
-    WorkspaceError
-        If the folder was not made by the course, another program has it open, or a file is in use.
-    """
-    if not workspace.root.exists():
-        return
-    if not is_workspace(workspace.root):
-        raise WorkspaceError(
-            f"{workspace.root} was not made by this course.",
-            "Only a workspace of the course's own is ever deleted.",
-            "Check the path, or remove the folder by hand.",
-        )
-    with locked(workspace):
-        if found := holders.others(workspace.outermost):
-            raise WorkspaceError(
-                f"{workspace.root} is in use by {', '.join(map(str, found))}.",
-                "What a program has open is not deleted under it.",
-                "Shut down the notebook's kernel, or stop the command or process; then try again.",
-            )
-        _sign(workspace.root)
-        _delete(workspace, keep_cache)
-
-
-def _delete(workspace: Workspace, keep_cache: bool) -> None:
-    databases = (workspace.database, workspace.predictions, *run_logs(workspace))
-    doomed = [path for database in databases for path in database_files(database)]
-    doomed += [workspace.artifacts, workspace.lessons]
-    if not keep_cache:
-        doomed.append(workspace.cache)
-    try:
-        for path in doomed:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        raise WorkspaceError(
-            f"{error.filename} could not be deleted ({error.strerror}).",
-            "Another program may be using it.",
-            "Shut down the other notebooks of the course and try again.",
-        ) from error
-
-
 def _adopt(home: Path) -> None:
     """Create the folder and its mark, unless they are there."""
     if is_workspace(home):
@@ -341,11 +310,11 @@ def _adopt(home: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(home / f"{_LOCK}store", LOCK_SECONDS):
         if not is_workspace(home):
-            _sign(home)
+            sign(home)
 
 
-def _sign(home: Path) -> None:
-    """Write the mark, with a new identity."""
+def sign(home: Path) -> None:
+    """Write the mark that makes a folder a workspace, with a new identity."""
     text = f"Made by mlops_course; `mlops-course reset` empties it.\n{uuid4()}\n"
     write_text(home / _MARK, text)
 

@@ -57,6 +57,25 @@ def verdicts_on(store: Store, version: str) -> list[tuple[str, Verdict]]:
     return found
 
 
+def newest_pass(store: Store, version: str) -> str:
+    """Return the run of the newest verdict on a version, which must be a pass.
+
+    Raises
+    ------
+    Refusal
+        If there is none, or it is a block.
+    """
+    kept = verdicts_on(store, version)
+    if kept and kept[0][1].passed:
+        return kept[0][0]
+    found = "the gate has blocked it" if kept else "the gate has not judged it"
+    raise Refusal(
+        f"Version {version} was not promoted: {found}.",
+        "A version may serve once the gate has passed it, and its last verdict counts.",
+        f"Run `mlops-course gate {version}` first, or name the run of a verdict with --evidence.",
+    )
+
+
 def speaking_for(store: Store, version: Registered, evidence: str) -> tuple[Verdict, str]:
     """Return the passed verdict on a version that a run holds, and the digest of its text.
 

@@ -8,6 +8,7 @@ that leave an entry; an alias moved by other means is found out.
 
 import getpass
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,7 @@ from mlops_course.core.files import alone
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import check_store
 from mlops_course.registry.evidence import log_verdict as log_verdict  # its other way in
-from mlops_course.registry.evidence import sha256, speaking_for, text_of
+from mlops_course.registry.evidence import newest_pass, sha256, speaking_for, text_of
 from mlops_course.registry.versions import MODEL_NAME, checked, get, sealed, version_at
 from mlops_course.serving.routing import CHAMPION
 from mlops_course.training.tracking import Store, open_experiment
@@ -79,7 +80,13 @@ class Entry:
 
 
 def promote(
-    store: Store, version: str, reason: str, *, evidence: str, who: str = "", force: str = ""
+    store: Store,
+    version: str,
+    reason: str,
+    *,
+    evidence: str | None,
+    who: str = "",
+    force: str = "",
 ) -> Entry:
     """Make ``version`` the champion and write down why.
 
@@ -91,7 +98,7 @@ def promote(
     ----------
     evidence
         The id of the run that holds the gate's verdict on this version, as ``gate.json``: its
-        training run, or a run below that.
+        training run, or a run below that. None for the newest, which must be a pass.
     who
         Who decided; by default the user of this computer.
     force
@@ -114,6 +121,8 @@ def promote(
     registered = get(store, version)
     with _alone(store):
         champion = version_at(store)
+        if evidence is None:
+            evidence = newest_pass(store, registered.version)
         verdict, digest = speaking_for(store, registered, evidence)
         stale = champion not in (verdict.rival, registered.version)
         if stale and verdict.rival is not None and reason.strip():
@@ -290,10 +299,7 @@ def _read(run: Run) -> Entry:
 
 def _number(text: str) -> int:
     """Return the number that a text holds, 0 where it holds none: the entry's digest tells."""
-    try:
-        return int(text)
-    except ValueError:
-        return 0
+    return int(text) if re.fullmatch("[0-9]{1,18}", text, re.ASCII) else 0
 
 
 def _still_there(store: Store, entry: Entry) -> bool:

@@ -71,7 +71,8 @@ def get_split(store: Store) -> Split:
         If somebody has edited the tags that say it.
     """
     tags = store.client.get_registered_model(MODEL_NAME).tags
-    mode, share = tags.get(MODE, "off"), tags.get(SHARE, "0")
+    mode = tags.get(MODE, "off")
+    share = tags.get(SHARE, "0")
     try:
         return Split(mode, float(share))
     except ValueError as error:

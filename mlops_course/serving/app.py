@@ -5,13 +5,13 @@ needs neither MLflow nor pandas. `worker` runs it in a process of its own.
 """
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from mlops_course.serving.contract import (
     packed_columns,
     read_columns,
     shown,
+    unpacked_columns,
 )
 from mlops_course.serving.metrics import Metrics
 from mlops_course.serving.prediction_log import PredictionLog, Scored, Writer
@@ -48,6 +49,7 @@ MAX_DRAINED_BYTES = 64 * 2**20
 # A body larger than this is scored in a thread, so that small requests need not wait for it.
 LARGE_BYTES = 256 * 2**10
 
+_UTF_8 = re.compile(r'\s*(charset\s*=\s*("utf-?8"|utf-?8))?\s*;?\s*', re.IGNORECASE)
 _ERROR = {"content": {"application/json": {"schema": ERROR_SCHEMA}}}
 _ANSWER = {"content": {"application/json": {"schema": ANSWER_SCHEMA}}}
 _KINDS = {JSON: {"schema": REQUEST_SCHEMA}, CSV: {"schema": {"type": "string"}}}
@@ -164,7 +166,8 @@ class Scorer:
 
         def look() -> None:
             try:
-                request = (answered.request_id, answered.body, read_columns(answered.body))
+                columns = unpacked_columns(answered.body)
+                request = (answered.request_id, answered.body, columns)
                 self.keep([self._ask(challenger, SHADOW, *request)]).result()
             finally:
                 self._waiting_bytes -= size
@@ -338,14 +341,12 @@ async def _ready(scorer: Scorer) -> bool:
 
 def _kind_of(request: "Request") -> str:
     """Return what a request says its body is, if it can be read."""
-    given = Message()
     sent = request.headers.get("content-type", "missing")
-    given["content-type"] = sent
-    kind = given.get_content_type()
+    kind, _, further = sent.partition(";")
+    kind = kind.strip().lower()
     if kind not in (JSON, CSV):
         raise Refused(f"The content type is {shown(sent)}; send {JSON} or {CSV}.", 415)
-    further = {name for name, _ in given.get_params([])[1:]} - {"charset"}
-    if further or given.get_content_charset("utf-8") not in ("utf-8", "utf8"):
+    if not _UTF_8.fullmatch(further):
         raise Refused(f"Send {kind} in UTF-8, with no parameter but charset=utf-8.", 415)
     return kind
 

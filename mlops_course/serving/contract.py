@@ -10,6 +10,8 @@ from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
+from math import isfinite
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,11 @@ def packed_columns(columns: Mapping[str, Any]) -> bytes:
     return orjson.dumps({"inputs": columns}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def unpacked_columns(body: bytes) -> dict[str, Any]:
+    """Return the columns that `packed_columns` made a body of; whatever else it is is refused."""
+    return _checked(_columns_of(_parsed(body)))
+
+
 def read_columns(body: bytes, kind: str = JSON) -> dict[str, Any]:
     """Read a request's body.
 
@@ -97,7 +104,7 @@ def read_columns(body: bytes, kind: str = JSON) -> dict[str, Any]:
 
 def _refuse_crowded(body: bytes, kind: str) -> None:
     """Refuse what would take long to read, and could only be refused once it was."""
-    begins_part = (b"\n",) if kind == CSV else (b"[", b"{")
+    begins_part = (b"\n", b"\r") if kind == CSV else (b"[", b"{")
     parts = sum(body.count(begin) for begin in begins_part)
     if body.count(b",") > MAX_VALUES or parts > MAX_PARTS:
         raise Refused(f"The body holds more than {MAX_ROWS} flights can; send fewer rows.")
@@ -166,7 +173,7 @@ def _of_lists(name: str, content: Mapping[str, Any]) -> Columns:
 def _of_csv(body: bytes) -> Columns:
     """Read a table with a line of names, as `pandas.DataFrame.to_csv` writes it."""
     try:
-        lines = str(body, "utf-8").splitlines(keepends=True)
+        lines = StringIO(str(body, "utf-8"), newline="")
         names, *rows = [row for row in csv.reader(lines, strict=True) if row]
     except (ValueError, csv.Error) as error:
         raise Refused("The body is not CSV in UTF-8 with a line of names.") from error
@@ -193,9 +200,10 @@ def _of_text(name: str, values: list[str]) -> list[Any]:
 
 
 def _number(text: str) -> float:
-    if "_" in text:
-        raise ValueError("Python reads 1_0 as 10; a CSV has no such numbers")
-    return float(text)
+    number = float(text)
+    if "_" in text or not isfinite(number):
+        raise ValueError("Python reads 1_0 as 10 and NAN as none; a CSV has no such numbers")
+    return number
 
 
 def _checked(columns: Columns) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, MutableMapping
 from typing import Any, TextIO
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import orjson
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mlops_course.core.texts import one_line
 from mlops_course.serving.app import refusal
 from mlops_course.serving.contract import Refused
 from mlops_course.serving.metrics import ROUTES, Metrics
@@ -26,6 +26,8 @@ MAX_NOTED = 200
 MAX_AT_ONCE = 64
 MAX_CONNECTIONS = 128
 IDLE_SECONDS = 10
+_HOST = re.compile(r"(?:(?P<name>[\w.-]+)|\[(?P<address>[\da-f:.]+)\])(?::\d{1,5})?", re.A | re.I)
+_PAGE = re.compile(r"https?://", re.I)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -95,13 +97,14 @@ class Guarded:
 
     def __init__(self, app: App, hosts: Collection[str] = ()) -> None:
         self._app = app
-        self._hosts = {*LOOPBACK, *hosts}
+        self._hosts = {*LOOPBACK, *map(_named, hosts)} - {None}
         self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let the app do so."""
-        if foreign := self._foreign(dict(scope["headers"])):
-            sentence = f"The {foreign} is foreign; ask under {', '.join(sorted(self._hosts))}."
+        if foreign := self._foreign(scope["headers"]):
+            names = ", ".join(sorted(filter(None, self._hosts)))
+            sentence = f"The {foreign} is foreign; ask under {names}."
             await refusal(scope, Refused(sentence, 403))(scope, receive, send)
         elif scope["path"] != "/invocations":
             await self._app(scope, receive, send)
@@ -115,13 +118,16 @@ class Guarded:
             finally:
                 self._busy -= 1
 
-    def _foreign(self, headers: dict[bytes, bytes]) -> str:
+    def _foreign(self, headers: Collection[tuple[bytes, bytes]]) -> str:
         """Return which header names a foreign host; empty for none."""
-        host = headers.get(b"host", b"").decode("latin-1")
-        if _name_in(f"//{host}") not in self._hosts:
+        hosts, origins = (
+            [value.decode("latin-1") for key, value in headers if key == name]
+            for name in (b"host", b"origin")
+        )
+        if len(hosts) != 1 or _named(hosts[0]) not in self._hosts:
             return "Host"
-        origin = headers.get(b"origin")
-        if origin is not None and _name_in(origin.decode("latin-1")) not in self._hosts:
+        pages = [_PAGE.sub("", origin) for origin in origins if _PAGE.match(origin)]
+        if len(pages) != len(origins) or any(_named(page) not in self._hosts for page in pages):
             return "Origin"
         return ""
 
@@ -129,7 +135,8 @@ class Guarded:
 class Connection(H11Protocol):
     """A connection that must ask: one on which no whole request comes in time is closed.
 
-    Where there are too many connections, those that have asked nothing for longest make place.
+    So is one whose client does not take its answer. Where there are too many connections, those
+    that have kept the service waiting for longest make place.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -151,13 +158,29 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         """Read what came; a request that is whole up to its body ends the waiting."""
         super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._works() and not self.flow.write_paused:
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         self._wait()
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that takes nothing."""
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        """Go on with the answer, or wait for the next request."""
+        super().resume_writing()
+        if self._works():
+            self._stop_waiting()
+        else:
+            self._wait()
+
+    def _works(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _peers(self) -> "Iterator[Connection]":
         return (one for one in self.connections if isinstance(one, Connection))
@@ -176,15 +199,18 @@ class Connection(H11Protocol):
             self._patience = None
 
 
-def _name_in(address: str) -> str | None:
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None
+def _named(host: str) -> str | None:
+    """Return the name in ``name:port``, in small letters; None if it is no such thing.
+
+    >>> _named("Hub.example:443"), _named("[::1]:80"), _named("localhost#.evil.example")
+    ('hub.example', '::1', None)
+    """
+    found = _HOST.fullmatch(host)
+    return (found["name"] or found["address"]).lower() if found else None
 
 
 def _short(value: Any) -> Any:
-    return value[:MAX_NOTED] if isinstance(value, str) else value
+    return one_line(value)[:MAX_NOTED] if isinstance(value, str) else value
 
 
 def _request_id(scope: Scope) -> str:

@@ -23,7 +23,7 @@ import orjson
 from mlops_course.core.errors import DataError, WorkspaceError
 from mlops_course.core.files import delete_database, open_to_read
 from mlops_course.data.features import CATEGORICAL, FEATURES
-from mlops_course.serving.contract import Refused, read_columns
+from mlops_course.serving.contract import Refused, unpacked_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ KEY = ["request_id", "row"]
 WAIT_SECONDS = 2.0
 MAX_BYTES = 512 * 2**20
 RETIRED_SHARE = 0.1
-LOOK_EVERY = 256
+LOOK_SHARE = 0.02
 _PLAIN = ("request_id", "role", "version", "ms", "failure", "body")
 _HEAD = ("request_id", "at", "role", "version")
 _WRITTEN = (*_PLAIN, "at", "rows", "probabilities")
@@ -104,7 +104,7 @@ class PredictionLog:
         self.path = path
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._batches = 0
+        self._unseen_bytes = max_bytes  # what an earlier process left, for instance
         try:
             self._begin()
         except (sqlite3.Error, OSError) as error:
@@ -116,7 +116,7 @@ class PredictionLog:
 
     def _begin(self) -> None:
         self._database = _open(self.path)
-        self._file = _file(self.path)
+        self._file: tuple[int, ...] | None = _file(self.path)
 
     @classmethod
     def anew(cls, path: Path) -> "PredictionLog":
@@ -148,12 +148,15 @@ class PredictionLog:
         with self._lock:
             if _file(self.path) != self._file:
                 self._database.close()
+                self._file = ()  # until another is open, the one that was is not to be used
                 self._begin()
             with _transaction(self._database) as database:
                 database.executemany(_INSERT, [_values(entry, at) for entry in entries])
-                if self._batches % LOOK_EVERY == 0 and _size(database) > self._max_bytes:
-                    database.execute(_RETIRE, (RETIRED_SHARE,))
-                self._batches += 1
+                self._unseen_bytes += sum(len(entry.body) for entry in entries)
+                if self._unseen_bytes > self._max_bytes * LOOK_SHARE:
+                    self._unseen_bytes = 0
+                    if _size(database) > self._max_bytes:
+                        database.execute(_RETIRE, (RETIRED_SHARE,))
 
     def close(self) -> None:
         """Close the file."""
@@ -214,7 +217,7 @@ def _file(path: Path) -> tuple[int, int] | None:
     """Return which file is at a place now; None for none."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino
 
@@ -314,7 +317,7 @@ def _flights_in(entry: sqlite3.Row) -> dict[str, np.ndarray]:
     """Return an entry's columns, each of shape (flights,); none where the model failed."""
     if not entry["rows"]:
         return {}
-    read = read_columns(entry["body"])
+    read = unpacked_columns(entry["body"])
     probability = np.array(orjson.loads(entry["probabilities"]), dtype="float64")
     count = len(read[FEATURES[0]])
     if len(probability) != count:

@@ -5,6 +5,7 @@ believe nothing. It needs neither pandas nor MLflow, as the service does not.
 """
 
 import hashlib
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ ABOUT = "MLmodel"
 ESTIMATOR = "model.skops"
 COLUMNS = len(FEATURES)
 MAX_BYTES = 64 * 2**20
+# Nothing in such a line can end it, or reach into the next, whatever reads it as YAML.
+_PLACE = re.compile(rb"^artifact_path: [A-Za-z0-9/:._~%+-]+\r?$", re.MULTILINE)
 MAX_NAMES = 1_000
 
 
@@ -111,7 +114,8 @@ def load_model(folder: Path, digest: str = "") -> DelayModel:
 def files_digest(folder: Path) -> str:
     """Return the SHA-256 over the files that `load_model` reads, as they are now.
 
-    The line of ``MLmodel`` that says where the files lie is left out: they may be moved.
+    What ``MLmodel`` says of where the files lie does not count, as long as it is a plain address:
+    they may be moved.
 
     Raises
     ------
@@ -166,8 +170,7 @@ def _content(path: Path) -> bytes:
 
 
 def _digest(about: bytes, content: bytes) -> str:
-    lines = about.splitlines(keepends=True)
-    kept = b"".join(line for line in lines if not line.startswith(b"artifact_path:"))
+    kept = _PLACE.sub(b"artifact_path:", about)
     return hashlib.sha256(hashlib.sha256(kept).digest() + content).hexdigest()
 
 
@@ -195,12 +198,21 @@ def _checked(estimator: Any) -> "HistGradientBoostingClassifier":
     scikit-learn goes from node to node by the numbers that it finds there, without a look at where
     they lead. Children come after their parents, so the way always ends.
     """
+    from sklearn._loss import HalfBinomialLoss
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 
     if type(estimator) is not HistGradientBoostingClassifier:
         raise ValueError(f"it holds a {type(estimator).__name__}")
+    if estimator._preprocessor is not None:
+        raise ValueError("it changes its inputs by what the file says")
+    parts = {HistGradientBoostingClassifier: estimator, HalfBinomialLoss: estimator._loss}
+    for kind, part in {**parts, _BinMapper: estimator._bin_mapper}.items():
+        _check_plain(part, kind)
     for trees in estimator._predictors:
         for tree in trees:
+            _check_plain(tree, TreePredictor)
             inner = np.flatnonzero(tree.nodes["is_leaf"] == 0)
             nodes = tree.nodes[inner]
             children = np.stack([nodes["left"], nodes["right"]])
@@ -213,6 +225,12 @@ def _checked(estimator: Any) -> "HistGradientBoostingClassifier":
                     "a tree of it asks for categories, which the course has as numbers"
                 )
     return estimator
+
+
+def _check_plain(part: Any, kind: type) -> None:
+    """Refuse a part of another type, or one whose file has put something before its methods."""
+    if type(part) is not kind or set(vars(part)) & set(dir(kind)):
+        raise ValueError(f"its {kind.__name__} is none, or has methods of its own")
 
 
 def _unreadable(folder: Path, why: str) -> ModelError:

@@ -13,6 +13,7 @@ import pytest
 from processes import holding
 
 from mlops_course.cli import doctor
+from mlops_course.cli.main import main
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.training import tracking
@@ -235,3 +236,60 @@ def test_simulate_when_its_reader_goes_away_then_it_ends_quietly(workspace):
     command += f" --workspace {workspace.root} | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a Unix shell")
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("reset <&-", 2, "takes a confirmation"),
+        ("log 2>&- >&-", 3, ""),
+        ("simulate --list 2>&-", 0, "good"),
+    ],
+)
+def test_command_when_a_stream_is_closed_then_there_is_no_traceback(
+    workspace, arguments, status, said
+):
+    name, *rest = arguments.split()
+    call = f"{sys.executable} -m mlops_course {name} --workspace {workspace.root}"
+    command = " ".join([call, *rest])
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    told = done.stdout + done.stderr
+    assert done.returncode == status and said in told and "Traceback" not in told
+
+
+def test_reset_when_the_question_meets_the_end_then_nothing_is_deleted(
+    workspace, monkeypatch, capsys
+):
+    tracking.connect(workspace)
+    monkeypatch.setenv(HOME_VARIABLE, str(workspace.root))
+    with open(os.devnull, encoding="utf-8") as ended:
+        monkeypatch.setattr(sys, "stdin", ended)
+        monkeypatch.setattr(ended, "isatty", lambda: True, raising=False)
+        assert main(["reset"]) == 0
+    assert "Nothing was deleted." in capsys.readouterr().out
+    assert workspace.database.exists()
+
+
+def test_command_when_the_variable_names_nobodys_folder_then_one_sentence(monkeypatch, capsys):
+    monkeypatch.setenv(HOME_VARIABLE, "~nobody-of-this-name/x")
+    assert main(["log"]) == 3
+    assert "cannot be found" in capsys.readouterr().err
+
+
+def test_command_when_the_encoding_lacks_a_letter_then_it_is_escaped(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "mlops_course", "doctor", "--workspace", "\u65e5"]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60, cwd=tmp_path)
+    assert b"\\u65e5" in done.stdout and b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends Unix signals")
+def test_command_when_interrupted_while_it_imports_then_there_is_no_traceback(workspace):
+    command = [sys.executable, "-m", "mlops_course", "log", "--workspace", str(workspace.root)]
+    for wait in (0.1, 0.15, 0.2, 0.3):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert "mlops_course" not in said or "Traceback" not in said, said

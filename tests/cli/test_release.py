@@ -6,6 +6,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -150,6 +152,17 @@ def test_promote_when_several_verdicts_passed_it_then_the_newest_is_the_evidence
     assert last(store).evidence == runs[-1]
 
 
+def test_promote_when_it_is_blocked_while_another_holds_the_lock_then_is_refused(store, call):
+    gate.record(store, "1", PASSED)
+    with ThreadPoolExecutor(1) as other:
+        with promotions._alone(store):
+            asked = other.submit(call, "promote", "1", "--reason", "first")
+            time.sleep(1)
+            gate.record(store, "1", BLOCKED)
+        done = asked.result()
+    assert done.status == 1 and "blocked it" in done.err and champion(store) is None
+
+
 def test_promote_when_only_the_training_run_holds_a_verdict_then_that_is_the_evidence(store, call):
     trained_by = versions.get(store, "1").run_id
     promotions.log_verdict(store, trained_by, PASSED)
@@ -275,7 +288,7 @@ def test_log_when_an_entry_was_changed_then_the_audit_has_status_1(promoted, cal
     assert asked.status == 1 and json.loads(asked.out)["audit"]["passed"] is False
 
 
-@pytest.mark.parametrize("value", ["yesterday", "9" * 30, "-1" + "0" * 20, ""])
+@pytest.mark.parametrize("value", ["yesterday", "9" * 30, "9" * 4_300, "-1" + "0" * 20, ""])
 @pytest.mark.parametrize("field", ["at", "number"])
 def test_log_when_a_number_was_made_an_impossible_one_then_the_audit_fails_and_nothing_breaks(
     promoted, call, field, value

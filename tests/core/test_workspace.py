@@ -13,6 +13,7 @@ from processes import holding
 
 from mlops_course.core import holders
 from mlops_course.core.errors import WorkspaceError
+from mlops_course.core.resetting import reset_workspace
 from mlops_course.core.workspace import (
     HOME_VARIABLE,
     Workspace,
@@ -21,7 +22,6 @@ from mlops_course.core.workspace import (
     locked,
     open_workspace,
     own_run_log,
-    reset_workspace,
     run_logs,
     workspaces_within,
 )

@@ -10,8 +10,9 @@ import mlflow
 import pytest
 
 from mlops_course.core.errors import CourseError, ParameterError, WorkspaceError
+from mlops_course.core.resetting import reset_workspace
 from mlops_course.core.verdicts import Check, Verdict
-from mlops_course.core.workspace import open_lessons, open_workspace, reset_workspace
+from mlops_course.core.workspace import open_lessons, open_workspace
 from mlops_course.course import lessons, ml_test_score
 from mlops_course.course.lessons import start
 from mlops_course.data.flights import load_flights

@@ -24,7 +24,10 @@ MORE_ROOMS = {"serving": 10, "simulator": 10}
 
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
-    "core": ("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
+    "core": (
+        *("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
+        "resetting",
+    ),
     "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
     "data": ("features", "flights", "incidents", "stream", "quality"),
     "training": ("model", "evaluation", "trainer", "tracking"),

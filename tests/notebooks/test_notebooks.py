@@ -12,7 +12,8 @@ from left import left_behind
 from notebook_runs import PARAMETERS, number_after, number_of
 from stored import is_exact_here, normalised, text_of
 
-from mlops_course.core.workspace import HOME_VARIABLE, open_workspace, reset_workspace
+from mlops_course.core.resetting import reset_workspace
+from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.course import lessons
 
 FOLDER = Path(os.environ.get("MLOPS_COURSE_NOTEBOOKS", NOTEBOOKS))

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from mlops_course.core.errors import RegistryError, ServiceError, WorkspaceError
+from mlops_course.core.resetting import reset_workspace
 from mlops_course.core.verdicts import Check, Verdict
-from mlops_course.core.workspace import open_workspace, reset_workspace
+from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import load_flights
 from mlops_course.registry import promotions, versions
 from mlops_course.release import follower

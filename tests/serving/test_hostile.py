@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import date
 
 import httpx
@@ -134,6 +134,7 @@ def test_service_when_asked_in_hostile_ways_then_never_fails_stays_quick_and_kee
     lines = (tmp_path / "access.jsonl").read_text().splitlines()
     told = [orjson.loads(line) for line in lines]
     assert not [line for line in told if "crashed" in line]
+    assert all(line.isprintable() for line in lines)
     texts = [value for line in told for value in line.values() if isinstance(value, str)]
     assert max(map(len, texts)) <= edge.MAX_NOTED
     assert 499 in {line.get("status") for line in told}
@@ -180,6 +181,9 @@ def test_ping_when_hundreds_of_connections_say_nothing_then_is_answered_and_they
         ({"host": "evil.example"}, 403),
         ({"host": "127.0.0.1.evil.example"}, 403),
         ({"host": "hub.example:443"}, 200),
+        ({"host": "HUB.example"}, 200),
+        ({"host": "localhost#.evil.example"}, 403),
+        ({"host": "evil.example@localhost"}, 403),
         ({"origin": "http://localhost:8888"}, 200),
         ({"origin": "https://hub.example"}, 200),
         ({"origin": "https://evil.example"}, 403),
@@ -187,7 +191,7 @@ def test_ping_when_hundreds_of_connections_say_nothing_then_is_answered_and_they
     ],
 )
 def test_service_when_asked_under_a_foreign_name_then_403(model_path, one, headers, status):
-    with Service(hosts=["hub.example"]) as service:
+    with Service(hosts=["Hub.Example:8080"]) as service:
         service.load(model_path, "1")
         answer = post(service, one, **headers)
         assert answer.status_code == status
@@ -221,6 +225,48 @@ def test_log_when_its_file_is_deleted_then_answers_go_into_a_new_one(live, one, 
     delete_database(path)
     assert post(live, one).status_code == 200
     assert len(read_predictions(path)) == 1
+
+
+def test_log_when_it_was_away_for_a_moment_then_answers_go_on(live, one, tmp_path):
+    path = tmp_path / "predictions.db"
+    away = path.with_name("away")
+    path.rename(away)
+    path.mkdir()
+    assert post(live, one).status_code == 503
+    path.rmdir()
+    path.symlink_to(path)
+    assert post(live, one).status_code == 503
+    assert httpx.get(f"{live.url}/health").status_code == 503
+    path.unlink()
+    away.rename(path)
+    assert post(live, one).status_code == 200
+    assert httpx.get(f"{live.url}/health").status_code == 200
+    assert len(read_predictions(path)) == 1
+
+
+def test_scoring_when_clients_take_no_answer_then_their_connections_end_and_others_are_served(
+    live, one
+):
+    length = str(len(one)).encode()
+    head = b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    asked = head + b"content-length: " + length + b"\r\n\r\n" + one
+    described = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    silent = []
+    for _ in range(edge.MAX_AT_ONCE + 16):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        client.connect(("127.0.0.1", port_of(live)))
+        client.settimeout(0.05)
+        with suppress(OSError):
+            client.sendall((described + asked) * 100)
+        silent.append(client)
+    deadline = time.monotonic() + 4 * edge.IDLE_SECONDS
+    while psutil.Process(live.pid).num_fds() > edge.MAX_AT_ONCE:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert post(live, one).status_code == 200
+    for client in silent:
+        client.close()
 
 
 def test_request_when_the_route_takes_no_such_method_then_405_says_which(live):

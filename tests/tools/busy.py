@@ -10,8 +10,9 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from mlops_course.core.resetting import reset_workspace
 from mlops_course.core.verdicts import Check, Verdict
-from mlops_course.core.workspace import Workspace, open_workspace, reset_workspace
+from mlops_course.core.workspace import Workspace, open_workspace
 from mlops_course.course.fixtures import train_candidate
 from mlops_course.data.flights import load_flights
 from mlops_course.registry import promotions

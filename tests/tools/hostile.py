@@ -28,6 +28,12 @@ def split(columns: list[Any], *data: list[Any]) -> dict[str, Any]:
     return {"dataframe_split": {"columns": columns, "data": list(data)}}
 
 
+def table(*flights: Flight) -> bytes:
+    """Return flights as CSV, nothing quoted."""
+    lines = [list(flights[0]), *(map(str, flight.values()) for flight in flights)]
+    return "\n".join(",".join(line) for line in lines).encode()
+
+
 BODIES: dict[str, bytes | Callable[[Flight], Any]] = {
     "nothing": b"",
     "a space": b" ",
@@ -38,6 +44,9 @@ BODIES: dict[str, bytes | Callable[[Flight], Any]] = {
     "a word": b'"flight"',
     "a list": b"[1, 2]",
     "no key": b"{}",
+    "brackets, escaped": lambda flight: orjson.dumps(
+        records(*[{**flight, "dest": "XXX"}] * 700)
+    ).replace(b'"XXX"', b'"' + b"\\u005b" * 64 + b'"'),
     "an unknown key": b'{"flights": []}',
     "two formats": lambda flight: {**records(flight), "instances": [flight]},
     "latin-1": b'{"instances": "\xe9"}',
@@ -123,9 +132,13 @@ CSV_BODIES: dict[str, bytes | Callable[[Flight], Any]] = {
     "csv: a null byte": b"hour,dest\n1,\x00\n",
     "csv: a field of a megabyte": b"hour,dest\n1," + b"x" * 2**20 + b"\n",
     "csv: a million lines": b"hour\n" + b"1\n" * 2**20,
-    "csv: a formula": lambda flight: (
-        ",".join(flight) + "\n" + ",".join(map(str, {**flight, "dest": "=1+1"}.values()))
-    ).encode(),
+    "csv: NAN where a number must be": lambda flight: table({**flight, "dep_delay": "NAN"}),
+    "csv: inf": lambda flight: table({**flight, "temp": "inf"}),
+    "csv: brackets": lambda flight: table(*[{**flight, "dest": "[" * 64}] * 700),
+    "csv: control characters": lambda flight: table(*[{**flight, "dest": "\x01" * 60}] * 2_000),
+    "csv: four million lines that end as on an old Mac": b"hour\r" + b"1\r" * (2**22 - 8),
+    "csv: four million lines that end like records": b"hour\x1c" + b"1\x1c" * (2**22 - 8),
+    "csv: a formula": lambda flight: table({**flight, "dest": "=1+1"}),
 }
 HEADERS: dict[str, dict[str, str]] = {
     "no content type": {"content-type": ""},
@@ -133,11 +146,19 @@ HEADERS: dict[str, dict[str, str]] = {
     "plain text": {"content-type": "text/plain"},
     "utf-16 by name": {"content-type": "application/json; charset=utf-16"},
     "a content type of nonsense": {"content-type": ";;;=,/"},
+    "a charset in pieces": {"content-type": "application/json; charset*=utf-8''u; charset*0=x"},
+    "parameters without values": {"content-type": "application/json; a*1=; a*="},
+    "a piece of a high number": {"content-type": f"application/json; charset*{'9' * 5_000}=x"},
     "a content type of 8 kB": {"content-type": "x" * 8_000},
     "a foreign host": {"host": "evil.example"},
     "a host that ends like ours": {"host": "127.0.0.1.evil.example"},
     "no host": {"host": ""},
     "a host of brackets": {"host": "[::1"},
+    "a host with a fragment": {"host": "localhost#.evil.example"},
+    "a host with a user": {"host": "evil.example@localhost"},
+    "a host with a port of letters": {"host": "localhost:evil"},
+    "a file as origin": {"origin": "file://localhost"},
+    "an origin with a user": {"origin": "http://evil.example\\@localhost"},
     "a foreign origin": {"origin": "https://evil.example"},
     "an origin without a name": {"origin": "null"},
     "an id of 8 kB": {"x-request-id": "x" * 8_000},
@@ -152,6 +173,7 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "a method of one's own": ("FLY", "/invocations"),
     "a path out of the tree": ("GET", "/../../etc/passwd"),
     "a path of control characters": ("GET", "/%0d%0a%1b%00"),
+    "a path of a terminal's orders": ("GET", "/%C2%9B2J%C2%9D0;hi%C2%9C%E2%80%A8x"),
     "a path of 8 kB": ("GET", "/" + "x" * 8_000),
     "a query of 8 kB": ("GET", "/ping?" + "x" * 8_000),
 }

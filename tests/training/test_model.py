@@ -11,7 +11,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 import skops.io
+from sklearn._loss import HalfPoissonLoss
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
 
 from mlops_course.core.errors import ModelError
 from mlops_course.course.fixtures import saved
@@ -182,13 +184,48 @@ def test_digest_when_a_file_was_changed_then_is_another_and_loading_says_so(fold
             ask(folder, digest)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "artifact_path: x\u2028metadata: {vocabulary: {carrier: [], origin: [], dest: []}}",
+        "artifact_path: x\rmetadata: {vocabulary: {carrier: [], origin: [], dest: []}}",
+        "artifact_path: file:///elsewhere",
+        'artifact_path: "',
+        "artifact_path: {",
+    ],
+)
+def test_digest_when_a_line_says_a_place_a_second_time_then_is_another(folder, line):
+    before = files_digest(folder)
+    about = folder / "MLmodel"
+    about.write_bytes(about.read_bytes() + f"{line}\n".encode())
+    assert files_digest(folder) != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: setattr(model, "_preprocessor", FunctionTransformer(np.log1p)),
+        lambda model: setattr(model, "predict_proba", np.log1p),
+        lambda model: setattr(model, "_loss", HalfPoissonLoss()),
+        lambda model: setattr(model._bin_mapper, "make_known_categories_bitsets", np.log1p),
+    ],
+)
+def test_load_when_a_file_brings_a_method_or_a_part_of_another_kind_then_is_refused(folder, change):
+    estimator = load_model(folder).estimator
+    change(estimator)
+    skops.io.dump(estimator, folder / "model.skops")
+    with pytest.raises(ModelError, match=r"what the file says|has methods of its own"):
+        load_model(folder)
+
+
 def test_digest_when_the_files_were_moved_then_is_the_same(folder):
-    digest = files_digest(folder)
-    (folder / "MLmodel").write_text(
-        "artifact_path: /elsewhere\n" + (folder / "MLmodel").read_text(encoding="utf-8"),
-        encoding="utf-8",
-    )
-    assert files_digest(folder) == digest
+    about = folder / "MLmodel"
+    written = about.read_text(encoding="utf-8")
+    digests = set()
+    for place in ("file:///here/a%20b", "file:///elsewhere/"):
+        about.write_text(f"artifact_path: {place}\n{written}", encoding="utf-8")
+        digests.add(files_digest(folder))
+    assert len(digests) == 1
 
 
 def test_digest_when_models_differ_in_one_name_of_the_vocabulary_then_differs(folder, model):

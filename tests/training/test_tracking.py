@@ -15,7 +15,8 @@ import pytest
 from mlflow.entities import Dataset
 
 from mlops_course.core.errors import WorkspaceError
-from mlops_course.core.workspace import open_workspace, reset_workspace
+from mlops_course.core.resetting import reset_workspace
+from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import fingerprint, labelled, load_flights
 from mlops_course.registry import versions
 from mlops_course.training import tracking
