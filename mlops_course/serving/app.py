@@ -33,6 +33,7 @@ from mlops_course.serving.contract import (
     unpacked_columns,
 )
 from mlops_course.serving.metrics import Metrics
+from mlops_course.serving.prediction_log import MAX_BYTES as LOG_BYTES
 from mlops_course.serving.prediction_log import PredictionLog, Scored, Writer
 from mlops_course.serving.routing import CHALLENGER, CHAMPION, SHADOW, Split, role_of
 from mlops_course.training.model import DelayModel, load_model
@@ -207,7 +208,8 @@ def create_app(scorer: Scorer) -> "FastAPI":
     from prometheus_client import CONTENT_TYPE_LATEST
 
     # The usual pages that draw the description fetch their scripts from the network.
-    asks = f"Will this flight arrive late?\n{NOTES}"
+    kept = f"Answers are kept in a log; beyond {LOG_BYTES // 2**20} MiB its oldest tenth goes."
+    asks = f"Will this flight arrive late?\n{NOTES}\n{kept}"
     app = FastAPI(title="Push-back", description=asks, docs_url=None, redoc_url=None)
     intake = Intake()
     large = ThreadPoolExecutor(1)
