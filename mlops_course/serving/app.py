@@ -50,6 +50,11 @@ MAX_DRAINED_BYTES = 64 * 2**20
 # A body larger than this is scored in a thread, so that small requests need not wait for it.
 LARGE_BYTES = 256 * 2**10
 
+ABOUT = f"""
+Will this flight arrive late?
+{NOTES}
+Answers are kept in a log; beyond {LOG_BYTES // 2**20} MiB its oldest tenth goes.
+"""
 _UTF_8 = re.compile(r'\s*(charset\s*=\s*("utf-?8"|utf-?8))?\s*;?\s*', re.IGNORECASE)
 _ERROR = {"content": {"application/json": {"schema": ERROR_SCHEMA}}}
 _ANSWER = {"content": {"application/json": {"schema": ANSWER_SCHEMA}}}
@@ -208,9 +213,7 @@ def create_app(scorer: Scorer) -> "FastAPI":
     from prometheus_client import CONTENT_TYPE_LATEST
 
     # The usual pages that draw the description fetch their scripts from the network.
-    kept = f"Answers are kept in a log; beyond {LOG_BYTES // 2**20} MiB its oldest tenth goes."
-    asks = f"Will this flight arrive late?\n{NOTES}\n{kept}"
-    app = FastAPI(title="Push-back", description=asks, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Push-back", description=ABOUT, docs_url=None, redoc_url=None)
     intake = Intake()
     large = ThreadPoolExecutor(1)
 
