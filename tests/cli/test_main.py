@@ -13,7 +13,7 @@ import pytest
 from processes import holding
 
 from mlops_course.cli import doctor
-from mlops_course.cli.main import main
+from mlops_course.cli.main import SURROUNDINGS, main
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.training import tracking
@@ -262,7 +262,8 @@ def test_reset_when_the_question_meets_the_end_then_nothing_is_deleted(
     workspace, monkeypatch, capsys
 ):
     tracking.connect(workspace)
-    monkeypatch.setenv(HOME_VARIABLE, str(workspace.root))
+    for name, value in {**SURROUNDINGS, HOME_VARIABLE: str(workspace.root)}.items():
+        monkeypatch.setenv(name, value)
     with open(os.devnull, encoding="utf-8") as ended:
         monkeypatch.setattr(sys, "stdin", ended)
         monkeypatch.setattr(ended, "isatty", lambda: True, raising=False)
@@ -272,7 +273,8 @@ def test_reset_when_the_question_meets_the_end_then_nothing_is_deleted(
 
 
 def test_command_when_the_variable_names_nobodys_folder_then_one_sentence(monkeypatch, capsys):
-    monkeypatch.setenv(HOME_VARIABLE, "~nobody-of-this-name/x")
+    for name, value in {**SURROUNDINGS, HOME_VARIABLE: "~nobody-of-this-name/x"}.items():
+        monkeypatch.setenv(name, value)
     assert main(["log"]) == 3
     assert "cannot be found" in capsys.readouterr().err
 

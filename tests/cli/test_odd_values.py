@@ -177,7 +177,7 @@ def test_command_when_a_value_is_odd_and_versions_were_promoted_then_the_log_sta
 def test_doctor_when_the_workspace_is_odd_then_says_so_in_lines(
     odd_paths, monkeypatch, capsys, place
 ):
-    for name, value in SURROUNDINGS.items():
+    for name, value in {**SURROUNDINGS, HOME_VARIABLE: ""}.items():
         monkeypatch.setenv(name, value)
     for name, path in odd_paths.items():
         place = place.replace(name, str(path))
