@@ -218,7 +218,7 @@ def test_gate_when_the_model_file_is_gone_then_blocks(rows, register, champion, 
     lost = "The model's files cannot be read (No such file or directory)."
     assert blocked(version) == {
         "rebuilt": lost,
-        "can be served": lost,
+        "can be served": f"The service could not load version {version.version}: {lost}",
     }
 
 
