@@ -27,7 +27,7 @@ from mlops_course.cli.terminal import (
 )
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
-from mlops_course.core.workspace import HOME_VARIABLE
+from mlops_course.core.workspace import HOME_VARIABLE, folder_named
 from mlops_course.pipeline.policies import POLICIES
 
 # No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
@@ -60,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error(f"unrecognised: {' '.join(rest)}; see mlops-course {options.command} -h")
     for name, value in SURROUNDINGS.items():
         os.environ.setdefault(name, value)
-    if options.workspace:
-        os.environ[HOME_VARIABLE] = str(_folder(options.workspace))
     undecided = UNDECIDED if options.decides else FAILED
     try:
+        if options.workspace:
+            os.environ[HOME_VARIABLE] = str(folder_named(options.workspace))
         status = options.run(options, rest)
         if sys.stdout:  # a closed one is none
             sys.stdout.flush()  # a reader that went away is met here, not at the very end
@@ -86,14 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         traceback.print_exc()  # Python's own status would be 1, which here says "refused"
         return UNDECIDED
-
-
-def _folder(text: str) -> Path:
-    """Return the folder that a text names, from wherever the command goes."""
-    try:
-        return Path(text).expanduser().resolve()
-    except (OSError, RuntimeError) as error:  # nobody of that name, or links in a circle
-        _parser().error(f"--workspace names no folder: {error}")
 
 
 def _status(error: CourseError, decides: bool) -> int:

@@ -102,13 +102,19 @@ def default_home() -> Path:
         If the variable names no folder.
     """
     if named := os.environ.get(HOME_VARIABLE):
-        return _folder(named)
+        return folder_named(named)
     place = CLONE if (CLONE / "pyproject.toml").exists() else Path.cwd()
     return (place / "workspace").resolve()
 
 
-def _folder(name: str | Path) -> Path:
-    """Return the folder that a name leads to, from wherever the program is."""
+def folder_named(name: str | Path) -> Path:
+    """Return the folder that a name leads to, in full: a program may go elsewhere.
+
+    Raises
+    ------
+    WorkspaceError
+        If it leads nowhere.
+    """
     try:
         return Path(name).expanduser().resolve()
     except (OSError, RuntimeError) as error:  # nobody of that name, or links in a circle
@@ -141,7 +147,7 @@ def open_workspace(root: str | Path | None = None, *, cache: Path | None = None)
     WorkspaceError
         If the folder cannot be written, the disk is full, or the store is locked or damaged.
     """
-    home = _folder(root) if root is not None else default_home()
+    home = folder_named(root) if root is not None else default_home()
     workspace = Workspace(home, cache)
     check_place(home)
     try:

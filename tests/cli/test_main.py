@@ -14,6 +14,7 @@ from processes import holding
 
 from mlops_course.cli import doctor
 from mlops_course.cli.main import SURROUNDINGS, main
+from mlops_course.cli.terminal import say
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.training import tracking
@@ -284,6 +285,12 @@ def test_command_when_the_encoding_lacks_a_letter_then_it_is_escaped(tmp_path):
     command = [sys.executable, "-m", "mlops_course", "doctor", "--workspace", "\u65e5"]
     done = subprocess.run(command, capture_output=True, env=environment, timeout=60, cwd=tmp_path)
     assert b"\\u65e5" in done.stdout and b"Traceback" not in done.stderr
+
+
+def test_say_when_standard_error_is_closed_then_standard_output_is_left_alone(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    say("It goes well.")
+    assert capsys.readouterr().out == ""
 
 
 INTERRUPTED_WHILE_IMPORTING = """

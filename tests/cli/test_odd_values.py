@@ -57,18 +57,23 @@ FOLDERS = [
     *("\udcff", "/dev/null", "/dev/null/x"),
 ]
 VALUE = "VALUE"
-COMMANDS = [
-    (NUMBERS, ["gate", VALUE]),
-    (NUMBERS, ["gate", "1", "--first", VALUE]),
-    (NUMBERS, ["gate", "1", "--last", VALUE]),
-    (FILES, ["gate", "1", "--report", VALUE]),
-    (NUMBERS, ["promote", VALUE, "--reason", "why"]),
+# What a store with a champion takes: any text that is not empty is a reason, and stays one line.
+MOVES = [
     (TEXTS, ["promote", "1", "--reason", VALUE]),
     (TEXTS, ["promote", "1", "--reason", "why", "--who", VALUE]),
     (TEXTS, ["promote", "1", "--reason", "why", "--force", VALUE]),
     (TEXTS, ["promote", "1", "--reason", "why", "--evidence", VALUE]),
     (TEXTS, ["rollback", "--reason", VALUE]),
     (TEXTS, ["rollback", "--reason", "why", "--who", VALUE]),
+    (TEXTS, ["serve", "--alias", VALUE]),
+]
+COMMANDS = [
+    (NUMBERS, ["gate", VALUE]),
+    (NUMBERS, ["gate", "1", "--first", VALUE]),
+    (NUMBERS, ["gate", "1", "--last", VALUE]),
+    (FILES, ["gate", "1", "--report", VALUE]),
+    (NUMBERS, ["promote", VALUE, "--reason", "why"]),
+    *MOVES,
     (TEXTS, ["log", f"--{VALUE}"]),
     (NUMBERS, ["simulate", "--weeks", VALUE]),
     (["0", "1000000000", "18"], ["simulate", "--weeks", VALUE]),
@@ -84,16 +89,6 @@ COMMANDS = [
             *(["log"], ["simulate"], ["serve"], ["reset", "--yes"]),
         )
     ],
-]
-# What a store with a champion takes: any text that is not empty is a reason, and stays one line.
-MOVES = [
-    (TEXTS, ["promote", "1", "--reason", VALUE]),
-    (TEXTS, ["promote", "1", "--reason", "why", "--who", VALUE]),
-    (TEXTS, ["promote", "1", "--reason", "why", "--force", VALUE]),
-    (TEXTS, ["promote", "1", "--reason", "why", "--evidence", VALUE]),
-    (TEXTS, ["rollback", "--reason", VALUE]),
-    (TEXTS, ["rollback", "--reason", "why", "--who", VALUE]),
-    (TEXTS, ["serve", "--alias", VALUE]),
 ]
 
 

@@ -258,7 +258,7 @@ def test_scoring_when_clients_take_no_answer_then_their_connections_end_and_othe
         client.connect(("127.0.0.1", port_of(live)))
         client.settimeout(0.05)
         with suppress(OSError):
-            client.sendall((described + asked) * 100)
+            client.sendall((described + asked) * 450)
         silent.append(client)
     deadline = time.monotonic() + 4 * edge.IDLE_SECONDS
     while psutil.Process(live.pid).num_fds() > edge.MAX_AT_ONCE:
