@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.core.workspace import Workspace, open_workspace
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.monitoring import drift
-from mlops_course.monitoring.alerts import ACCURACY_RULE
 from mlops_course.monitoring.performance import measure
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.scenarios import RunConfig

@@ -28,7 +28,7 @@ from mlops_course.core.workspace import (
     check_store,
     default_home,
     is_workspace,
-    run_logs,
+    logs,
     workspaces_within,
 )
 
@@ -176,7 +176,7 @@ def _databases(workspaces: Sequence[Workspace]) -> Finding:
     seen = []
     damaged = []
     for workspace in workspaces:
-        for path in (workspace.database, workspace.predictions, *run_logs(workspace)):
+        for path in (workspace.database, *logs(workspace)):
             if path.exists():
                 fault = _fault(path, deadline)
                 seen.append(str(path.relative_to(workspaces[0].root)))

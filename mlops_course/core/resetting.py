@@ -6,7 +6,7 @@ from itertools import chain
 from mlops_course.core import holders
 from mlops_course.core.errors import WorkspaceError
 from mlops_course.core.files import database_files
-from mlops_course.core.workspace import Workspace, is_workspace, locked, run_logs, sign
+from mlops_course.core.workspace import Workspace, is_workspace, locked, logs, sign
 
 
 def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
@@ -39,7 +39,7 @@ def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
 
 
 def _delete(workspace: Workspace, keep_cache: bool) -> None:
-    databases = (workspace.database, workspace.predictions, *run_logs(workspace))
+    databases = (workspace.database, *logs(workspace))
     doomed = [*chain.from_iterable(map(database_files, databases))]
     doomed += [workspace.artifacts, workspace.lessons]
     if not keep_cache:

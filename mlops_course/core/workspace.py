@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from uuid import uuid4
 
@@ -284,9 +284,11 @@ def own_run_log(workspace: Workspace) -> Iterator[Path]:
         yield log
 
 
-def run_logs(workspace: Workspace) -> list[Path]:
-    """Return the prediction logs of pipeline runs that are there."""
-    return sorted(workspace.root.glob(f"{workspace.run_log.stem}*.db"))
+def logs(workspace: Workspace) -> list[Path]:
+    """Return the SQLite files that services and runs have left: prediction logs, label stores."""
+    stems = (workspace.predictions.stem, workspace.run_log.stem)
+    found = [sorted(workspace.root.glob(f"{stem}*.db")) for stem in stems]
+    return [*chain.from_iterable(found)]
 
 
 def mend(workspace: Workspace) -> None:

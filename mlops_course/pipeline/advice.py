@@ -1,7 +1,6 @@
 """An alert in words: how sure it is, and what an engineer on call would do next."""
 
-from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
-from mlops_course.monitoring.notifier import NEXT_UNANSWERED
+from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import AlertRaised, WeekScored
 from mlops_course.pipeline.state import RunState
 from mlops_course.pipeline.wording import counted, day, unanswered
@@ -16,11 +15,11 @@ def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
     if week is not None and alert.rule == UNANSWERED_RULE:
         return f"This was counted and not estimated: {unanswered(week)}."
     if week is None or alert.rule != ACCURACY_RULE:
-        return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
+        return f"{alert.value:.3g} was measured, the limit is {alert.limit:.3g}."
     return (
-        f"Even the upper bound, {week.upper:.1%}, is below {alert.threshold:.0%} (one-sided 95%, "
+        f"Even the upper bound, {week.upper:.1%}, is below {alert.limit:.0%} (one-sided 95%, "
         f"by {week.days} days, not by {week.labelled:,} flights; one look a week). If the true "
-        f"accuracy were {alert.threshold:.0%}, fewer than one week in 20 would look this bad."
+        f"accuracy were {alert.limit:.0%}, fewer than one week in 20 would look this bad."
     )
 
 
@@ -30,7 +29,7 @@ def next_move(state: RunState, alert: AlertRaised, week: WeekScored | None) -> s
         return "Look at the service's log and its health endpoint."
     if alert.rule == UNANSWERED_RULE:
         named = f" {_named_fault(week)}" if week.findings else ""
-        return f"{_failed_requests(week)}. {NEXT_UNANSWERED}{named}"
+        return f"{_failed_requests(week)}. {alert.runbook}{named}"
     if week.errors:
         return f"{_failed_requests(week)}: see the service's log; roll back if it is new."
     if week.findings:

@@ -129,13 +129,16 @@ class WeekScored:
 
 @dataclass(frozen=True)
 class AlertRaised:
-    """A rule fired on a week: the value seen and the threshold it crossed."""
+    """A rule fired on a week: the value seen, the limit it crossed, and who is to do what."""
 
     week: str
     rule: str
     value: float
-    threshold: float
+    limit: float
     message: str
+    severity: str = ""
+    owner: str = ""
+    runbook: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ from typing import TypeVar
 
 import pandas as pd
 
+from mlops_course.alerting import notifier
+from mlops_course.alerting.alerts import ACCURACY_RULE
+from mlops_course.alerting.rules import Watch
 from mlops_course.core.errors import CourseError, DataError, ParameterError, Refusal, ServiceError
 from mlops_course.core.verdicts import Verdict
 from mlops_course.core.workspace import Workspace, open_workspace, own_run_log
 from mlops_course.data.features import vocabulary_of
 from mlops_course.data.flights import FIRST_HELD_OUT, labelled
 from mlops_course.data.stream import Week
-from mlops_course.monitoring import notifier
-from mlops_course.monitoring.alerts import ACCURACY_RULE
-from mlops_course.monitoring.rules import AccuracyRule, UnansweredRule
+from mlops_course.monitoring import labels
 from mlops_course.pipeline import stages
 from mlops_course.pipeline.events import (
     STAGES,
@@ -258,18 +259,28 @@ class _Run:
         yield StageFinished("monitor", FIRST_CYCLE, spent, headline, summary(scored))
 
     def _open_production(self, loaded: stages.Loaded) -> Production:
-        """Begin the run's prediction log, and choose the alert rules."""
+        """Begin the run's prediction log and its label store, and set the alert rules to work."""
         self.service.begin_log(self.log)
-        rules = (UnansweredRule(), AccuracyRule(self.config.threshold))
+        labels.begin(labels.beside(self.log))
+        watch = Watch(self.config.rules)
         vocabulary = vocabulary_of(loaded.rows)
-        return Production(self.service, self.log, loaded.reference, rules, vocabulary)
+        return Production(self.service, self.log, loaded.reference, watch, vocabulary)
 
     def _tell(self, result: ScoredWeek) -> Steps[None]:
         """Yield the week's alerts, and a message to the team for each that is new."""
         event = result.event
         for alert in result.alerts:
-            yield AlertRaised(event.week, **asdict(alert))
-            if alert.rule not in self.firing:
+            yield AlertRaised(
+                event.week,
+                alert.rule,
+                alert.value,
+                alert.limit,
+                alert.message,
+                alert.severity,
+                alert.owner,
+                alert.runbook,
+            )
+            if alert.since == alert.window:
                 message = notifier.payload(
                     alert, event.model_version, event.drifted, event.findings
                 )

@@ -10,16 +10,16 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
+from mlops_course.alerting.alerts import Alert
+from mlops_course.alerting.rules import Watch
 from mlops_course.data.features import Vocabulary
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
-from mlops_course.monitoring import drift
-from mlops_course.monitoring.alerts import Alert
-from mlops_course.monitoring.performance import Quality, join, measure
-from mlops_course.monitoring.rules import Rule, check_all
+from mlops_course.monitoring import drift, labels
+from mlops_course.monitoring.performance import Quality
+from mlops_course.monitoring.windows import read_record, window_of
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.serving.client import milliseconds
-from mlops_course.serving.prediction_log import read_predictions
 from mlops_course.serving.replay import as_requests
 from mlops_course.serving.service import Service
 from mlops_course.training.evaluation import right_calls
@@ -37,11 +37,11 @@ class Production:
     Attributes
     ----------
     service, log
-        The scoring service, and the file of its prediction log.
+        The scoring service, and the file of its prediction log; the label store stands beside it.
     reference
         The weeks with which the next one is compared for drift.
-    rules
-        The alert rules.
+    watch
+        The alert rules at work.
     vocabulary
         The categories that the training data had.
     """
@@ -49,7 +49,7 @@ class Production:
     service: Service
     log: Path
     reference: drift.Reference
-    rules: Sequence[Rule]
+    watch: Watch
     vocabulary: Vocabulary
 
 
@@ -91,31 +91,36 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     ServiceError
         If the service does not answer at all.
     """
-    seen = week.seen_at(looked_at(week))
-    flights, bodies = as_requests(seen, REQUEST_ROWS)
+    flights, bodies = as_requests(week.flights, REQUEST_ROWS)
+    store = labels.beside(production.log)
+    labels.expect(store, flights)
     answers = production.service.send(bodies.values(), ids=bodies)
-    joined = join(read_predictions(production.log, bodies), flights)
-    answered = joined[joined["probability"].notna()]
-    quality = measure(joined)
-    alerts = check_all(production.rules, quality, f"the week of {week.monday}")
+    labels.arrive(store, flights)
+    today = looked_at(week)
+    record = read_record(production.log, store, request_ids=bodies, before=today)
+    window = window_of(record, f"the week of {week.monday}", week.monday, days=7)
+    answered = window.answered
+    alerts = production.watch.look(window).alerts
     moved = drift.drift_scores(production.reference, answered)
+    seen = week.seen_at(today)
     version = answered["version"].iloc[-1] if len(answered) else production.service.version
     event = WeekScored(
         week=week.monday.isoformat(),
         number=week.number,
-        **asdict(quality),
+        **asdict(window.quality),
         model_version=version,
         latency_ms=float(np.median(milliseconds(answers))),
         errors=sum(not answer.is_success for answer in answers),
         drift=moved,
         drifted=drift.drifted(moved),
         drift_promise=production.reference.promise,
-        findings=_findings(flights, production.vocabulary),
+        findings=_findings(seen, production.vocabulary),
         incident=week.struck,
         alert=bool(alerts),
-        former_accuracy=None if former is None else _accuracy(former, flights),
+        former_accuracy=None if former is None else _accuracy(former, seen),
     )
-    return ScoredWeek(event, alerts, flights.assign(probability=joined["probability"].to_numpy()))
+    probability = window.flights["probability"].to_numpy()
+    return ScoredWeek(event, alerts, seen.assign(probability=probability))
 
 
 def followed_by(production: Production, result: ScoredWeek) -> Production:

@@ -12,7 +12,7 @@ from math import isnan
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from mlops_course.monitoring.alerts import ACCURACY_RULE
+from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.pipeline.events import (
     AlertRaised,
     Event,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from math import isnan
 
-from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import (
     AlertRaised,
     Event,

@@ -170,7 +170,8 @@ def _figures(
     champion's answer does not count where it stood in for a failed challenger, nor does a second
     one, whoever gave it, where the request was sent again.
     """
-    requests = requests[requests["role"] != SHADOW].drop_duplicates("request_id")
+    to_answer = requests["role"].isin([CHAMPION, CHALLENGER])
+    requests = requests[to_answer].drop_duplicates("request_id")
     requests = requests.assign(period=_periods(requests))
     answered = requests.loc[requests["failure"] == "", ["request_id", "role", "period"]]
     log = log.drop_duplicates([*KEY, "role"]).drop(columns="period", errors="ignore")

@@ -35,7 +35,7 @@ from mlops_course.serving.contract import (
 from mlops_course.serving.metrics import Metrics
 from mlops_course.serving.prediction_log import MAX_BYTES as LOG_BYTES
 from mlops_course.serving.prediction_log import PredictionLog, Scored, Writer
-from mlops_course.serving.routing import CHALLENGER, CHAMPION, SHADOW, Split, role_of
+from mlops_course.serving.routing import CHALLENGER, CHAMPION, REFUSED, SHADOW, Split, role_of
 from mlops_course.training.model import DelayModel, load_model
 
 if TYPE_CHECKING:
@@ -156,6 +156,10 @@ class Scorer:
         done.set_result(None)
         return done
 
+    def note(self, request_id: str, why: Refused) -> None:
+        """Write down that a request was refused, soon: nobody waits for it, and no body is kept."""
+        self.keep([Scored(request_id, REFUSED, "", b"", 0.0, failure=f"{why.status}: {why}")])
+
     def look_on(self, answered: Scored) -> None:
         """Let a shadow score what was answered, in a thread of its own; nobody waits for it.
 
@@ -263,11 +267,11 @@ def create_app(scorer: Scorer) -> "FastAPI":
         predictions = {"predictions": answered.probabilities}
         return _answer({**predictions, "model_version": answered.version})
 
-    _word_errors(app)
+    _word_errors(app, scorer)
     return app
 
 
-def _word_errors(app: "FastAPI") -> None:
+def _word_errors(app: "FastAPI", scorer: Scorer) -> None:
     """Give every answer that is an error the same form."""
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
@@ -275,6 +279,7 @@ def _word_errors(app: "FastAPI") -> None:
 
     @app.exception_handler(Refused)
     async def refuse(request: Request, error: Refused) -> Response:
+        scorer.note(request.scope["request_id"], error)
         return refusal(request.scope, error)
 
     @app.exception_handler(ClientDisconnect)

@@ -1,8 +1,8 @@
 """The prediction log: every answered request, with what went in and what came out.
 
 A SQLite file that the service writes before it answers. A request that got its answer is in the
-file, even if the process is killed in the next moment. The file has a largest size: beyond it the
-oldest entries go.
+file, even if the process is killed in the next moment. One that was refused is there soon after,
+with the reason and without its body. The file has a largest size: beyond it the oldest entries go.
 """
 
 import queue
@@ -68,13 +68,14 @@ class Scored:
     Attributes
     ----------
     role
-        ``champion`` or ``challenger`` if it was to answer, ``shadow`` if it only looked on.
+        ``champion`` or ``challenger`` if it was to answer, ``shadow`` if it only looked on;
+        ``refused`` if no model was asked.
     ms
         Milliseconds that the model took.
     probabilities
         One for each flight; none if the model failed.
     failure
-        Why it failed; empty if it did not.
+        Why it failed or was refused; empty if it was not.
     """
 
     request_id: str
@@ -337,7 +338,7 @@ def _unreadable(path: Path, number: int, error: Exception) -> DataError:
 
 
 def read_requests(path: Path, request_ids: Iterable[str] | None = None) -> "pd.DataFrame":
-    """Return one row for each request and model that saw it, oldest first.
+    """Return one row for each request and model that saw it, or that was refused; oldest first.
 
     Parameters
     ----------
@@ -347,7 +348,7 @@ def read_requests(path: Path, request_ids: Iterable[str] | None = None) -> "pd.D
     Returns
     -------
     Columns ``request_id``, ``at`` (UTC), ``role``, ``version``, ``rows``, ``ms`` (what the model
-    took) and ``failure`` (empty if it did not fail).
+    took) and ``failure`` (why it failed or was refused, else empty).
     """
     import pandas as pd
 

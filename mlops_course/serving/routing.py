@@ -13,6 +13,7 @@ from mlops_course.core.errors import ParameterError
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SHADOW = "shadow"
+REFUSED = "refused"  # a request that no model was asked about
 MODES = ("off", SHADOW, "canary")
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from math import isnan
 
-from mlops_course.monitoring.alerts import ACCURACY_RULE
+from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import (

@@ -20,9 +20,9 @@ from mlops_course.core.workspace import (
     check_store,
     default_home,
     locked,
+    logs,
     open_workspace,
     own_run_log,
-    run_logs,
     workspaces_within,
 )
 
@@ -240,9 +240,9 @@ def test_run_log_when_another_run_has_it_then_the_next_has_its_own_and_reset_tak
         second.touch()
     with own_run_log(workspace) as again:
         assert again == workspace.run_log
-    assert run_logs(workspace) == sorted([first, second])
+    assert logs(workspace) == sorted([first, second])
     reset_workspace(workspace)
-    assert run_logs(workspace) == []
+    assert logs(workspace) == []
 
 
 def test_workspaces_within_when_copies_lie_in_copies_then_has_them_all(tmp_path):

@@ -36,7 +36,8 @@ FLOORS = {
         *("worker", "client", "service", "replay"),
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
-    "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
+    "monitoring": ("labels", "performance", "windows", "figures", "drift"),
+    "alerting": ("alerts", "rules", "rule_files", "scoring", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),

@@ -7,6 +7,7 @@ from counting import blocks_of, other_weeks, together
 
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import load_flights
+from mlops_course.monitoring.labels import Labels
 from mlops_course.monitoring.performance import MIN_DAYS, WEEKS_DIFFER, join, measure
 from mlops_course.serving.prediction_log import KEY
 from mlops_course.serving.replay import numbered
@@ -26,8 +27,15 @@ def logged(week, probability, role="champion"):
     return week[[*KEY, *FEATURES]].assign(role=role, version="1", probability=probability)
 
 
+def known(week):
+    """What a label store would hold of a week, all labels in."""
+    requests = week.groupby("request_id", sort=False)["date"].agg(at="first", rows="size")
+    labels = week.loc[week["late"].notna(), [*KEY, "late", "date"]]
+    return Labels(requests.reset_index(), labels.rename(columns={"date": "at"}))
+
+
 def measured(week, probability):
-    return measure(join(logged(week, probability), week))
+    return measure(join(logged(week, probability), known(week)))
 
 
 def test_measure_when_every_call_is_right_then_accuracy_is_one(week):
@@ -53,14 +61,14 @@ def test_measure_when_flights_have_no_answer_then_they_are_unanswered_and_not_on
     calls = (week["late"] == 1).to_numpy() * 1.0
     log = logged(week, calls)
     some = log[log["request_id"] != log["request_id"].iloc[0]]
-    quality = measure(join(some, week))
+    quality = measure(join(some, known(week)))
     assert quality.unanswered == len(log) - len(some) == 500
     assert quality.accuracy == 1.0 and quality.labelled < quality.answered == len(some)
 
 
 def test_measure_when_nothing_was_answered_then_no_share_is_known_and_nothing_is_warned(week):
     none = logged(week, 0.5).iloc[:0]
-    quality = measure(join(none, week))
+    quality = measure(join(none, known(week)))
     assert quality.unanswered == quality.rows == len(week) and quality.labelled == 0
     assert np.isnan([quality.accuracy, quality.predicted_late, quality.confidence]).all()
     assert np.isnan(quality.upper) and quality.days == 0
@@ -169,5 +177,25 @@ def test_weeks_when_held_against_those_beside_them_then_differ_by_what_is_added(
 def test_join_when_a_shadow_looked_on_or_a_request_came_twice_then_each_flight_counts_once(week):
     first, again = logged(week, 0.9), logged(week, 0.1)
     log = pd.concat([logged(week, 0.3, role="shadow"), first, again])
-    joined = join(log, week)
+    joined = join(log, known(week))
     assert len(joined) == len(week) and (joined["probability"] == 0.9).all()
+
+
+def test_join_when_a_label_came_twice_then_the_later_one_counts(week):
+    labels = known(week)
+    changed = labels.labels.iloc[:1].assign(late=1 - labels.labels["late"].iloc[0])
+    twice = Labels(labels.requests, pd.concat([labels.labels, changed], ignore_index=True))
+    before = join(logged(week, 0.2), labels)["late"]
+    after = join(logged(week, 0.2), twice)["late"]
+    assert (before != after).sum() - before.isna().sum() == 1
+
+
+def test_join_when_rows_are_of_flights_that_nobody_announced_then_they_are_left_out(week):
+    names = ["x", "x", week["request_id"].iloc[0], ""]
+    stray = logged(week, 0.9).iloc[:4].assign(request_id=names)
+    stray["row"] = [0, 1, 500, -1]
+    log = pd.concat([logged(week, 0.2), stray])
+    joined = join(log, known(week))
+    assert len(joined) == len(week) and (joined["probability"] == 0.2).all()
+    none = Labels(known(week).requests.iloc[:0], known(week).labels)
+    assert join(log, none).empty

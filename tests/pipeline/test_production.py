@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from handmade import week
 
+from mlops_course.alerting.rules import Watch
 from mlops_course.data.flights import load_flights
 from mlops_course.monitoring.drift import fit_reference
 from mlops_course.pipeline.production import Production, ScoredWeek, followed_by
@@ -17,7 +18,7 @@ def flights(shared_workspace):
 
 @pytest.fixture
 def production(flights):
-    return Production(None, Path(), fit_reference(flights), (), {})
+    return Production(None, Path(), fit_reference(flights), Watch(()), {})
 
 
 def test_reference_when_a_week_was_answered_then_its_weather_becomes_part_of_it(

@@ -16,7 +16,7 @@ from handmade import (
     week,
 )
 
-from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import Rejected, StageFailed, StageFinished, StageStarted
 from mlops_course.pipeline.state import (
     RunState,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 
-from mlops_course.monitoring.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import (
     STAGES,
     AlertRaised,
@@ -16,6 +16,7 @@ from mlops_course.pipeline.events import (
     StageStarted,
     WeekScored,
 )
+from mlops_course.pipeline.scenarios import RunConfig
 
 NAN = float("nan")
 CALM = {"dep_delay": 0.6, "temp": 0.9, "hour": 0.3}
@@ -93,14 +94,20 @@ def two_day_week(number: int, accuracy: float) -> WeekScored:
 def alert(scored: WeekScored) -> AlertRaised:
     """Return the alert on a week's accuracy."""
     message = f"Accuracy {scored.accuracy:.3f}, below 0.90."
-    return AlertRaised(scored.week, ACCURACY_RULE, scored.accuracy, 0.9, message)
+    return _raised(scored, ACCURACY_RULE, scored.upper, message)
 
 
 def unanswered_alert(scored: WeekScored) -> AlertRaised:
     """Return the alert on a week's flights without an answer."""
     share = scored.unanswered / scored.rows
     message = f"{scored.unanswered:,} of {scored.rows:,} flights have no answer."
-    return AlertRaised(scored.week, UNANSWERED_RULE, share, 0.01, message)
+    return _raised(scored, UNANSWERED_RULE, share, message)
+
+
+def _raised(scored: WeekScored, name: str, value: float, message: str) -> AlertRaised:
+    rule = next(rule for rule in RunConfig().rules if rule.name == name)
+    told = (rule.severity, rule.owner, rule.runbook)
+    return AlertRaised(scored.week, name, value, rule.limit, message, *told)
 
 
 def started(version: str = "1", run_id: str = "abc", seconds: float = 0.5) -> list:

@@ -1,0 +1,221 @@
+"""Production as it was written down, cut into windows: by time or by number of flights.
+
+A window holds what was to be asked, so that one without an answer, a label or even a flight is
+still a window: the worst week is the one about which nothing is known.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.monitoring.labels import Labels, beside, read_labels
+from mlops_course.monitoring.performance import Quality, join, measure
+from mlops_course.serving.prediction_log import KEY, read_predictions, read_requests
+from mlops_course.serving.routing import SHADOW
+
+DAY = pd.Timedelta(days=1)
+WEEK_DAYS = 7
+CLOCK_SLACK = pd.Timedelta(seconds=1)
+USUAL_OF = 4  # so many windows before one say how many flights are usual
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of production.
+
+    Attributes
+    ----------
+    name
+        How a sentence calls it, as in ``the week of 2013-09-02``.
+    start, end
+        When it begins and when it is over.
+    flights
+        What `performance.join` returns, those of the window.
+    requests
+        What `prediction_log.read_requests` returns, those of the window's flights.
+    usual_flights
+        The median number of flights of the last windows before it, of those on the same weekday
+        where windows are no whole weeks; NaN for the first.
+    """
+
+    name: str
+    start: pd.Timestamp
+    end: pd.Timestamp
+    flights: pd.DataFrame = field(repr=False)
+    requests: pd.DataFrame = field(repr=False)
+    usual_flights: float = float("nan")
+
+    @cached_property
+    def quality(self) -> Quality:
+        """How well it went."""
+        return measure(self.flights)
+
+    @cached_property
+    def answered(self) -> pd.DataFrame:
+        """Its flights that were answered."""
+        return self.flights[self.flights["probability"].notna()]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What service and label store have written down.
+
+    Attributes
+    ----------
+    answers, requests
+        What `prediction_log.read_predictions` and `read_requests` return.
+    known
+        What `labels.read_labels` returns.
+    """
+
+    answers: pd.DataFrame = field(repr=False)
+    requests: pd.DataFrame = field(repr=False)
+    known: Labels = field(repr=False)
+
+    @cached_property
+    def flights(self) -> pd.DataFrame:
+        """One row a flight that was to be asked about: see `performance.join`."""
+        return join(self.answers, self.known)
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What is odd about the files themselves, a sentence each; nothing is repaired."""
+        expected = self.known.requests.set_index("request_id")["at"]
+        asked = expected[~expected.index.duplicated()]
+        labels = self.known.labels
+        asked_at = labels["request_id"].map(asked)
+        answered = self.answers["request_id"].drop_duplicates()
+        counted = {
+            "entries of the log cannot be read": len(self.answers.attrs.get("unreadable", {})),
+            "requests were announced twice": len(expected) - len(asked),
+            "answered requests were never announced": (~answered.isin(asked.index)).sum(),
+            "labels are of flights that were never to be asked about": asked_at.isna().sum(),
+            "labels are dated before their flight": (labels["at"] < asked_at).sum(),
+            "flights have two labels that differ": (
+                labels.groupby(KEY)["late"].nunique() > 1
+            ).sum(),
+        }
+        found = [f"{count:,} {what}." for what, count in counted.items() if count]
+        backwards = -self.requests["at"].diff().min()
+        if backwards > CLOCK_SLACK:
+            found.append(f"The log's clock went back by {backwards.total_seconds():.0f} seconds.")
+        return tuple(found)
+
+
+def read_record(
+    log: Path,
+    labels: Path | None = None,
+    *,
+    request_ids: Iterable[str] | None = None,
+    before: date | None = None,
+) -> Record:
+    """Read a prediction log and its label store.
+
+    Parameters
+    ----------
+    labels
+        The label store; by default the one that stands beside the log.
+    request_ids
+        The requests to read; all of them by default.
+    before
+        Only labels that had arrived before this moment count; None for all.
+
+    Raises
+    ------
+    WorkspaceError
+        If a file is not there, or damaged.
+    """
+    ids = None if request_ids is None else list(request_ids)
+    known = read_labels(labels or beside(log), ids, before)
+    answers = read_predictions(log, ids, skip_unreadable=True)
+    requests = read_requests(log, ids)
+    return Record(answers, requests[requests["role"] != SHADOW], known)
+
+
+def by_days(record: Record, days: int, until: date | None = None) -> list[Window]:
+    """Cut a record into windows of so many days; windows of whole weeks begin on a Monday.
+
+    Every window from the first to the last day is there, also one without a flight.
+
+    Parameters
+    ----------
+    until
+        The moment up to which production has gone; by default the end of the last day that was
+        announced. A window that is not over by then is left out.
+    """
+    days = _checked(days, "days")
+    if record.flights.empty and until is None:
+        return []
+    dates = record.flights["date"]
+    first = dates.min() if len(dates) else pd.Timestamp(until).normalize()
+    if days % WEEK_DAYS == 0:
+        first -= first.day_of_week * DAY
+    end = dates.max() + DAY if until is None else pd.Timestamp(until)
+    starts = pd.date_range(first, end - days * DAY, freq=f"{days}D")
+    windows = (_of_days(record, start, days) for start in starts)
+    return list(_with_usual(windows, 1 if days % WEEK_DAYS == 0 else WEEK_DAYS))
+
+
+def by_count(record: Record, flights: int) -> list[Window]:
+    """Cut a record into windows of so many flights, in the order of their days.
+
+    Flights left over at the end wait for more.
+    """
+    flights = _checked(flights, "flights")
+    ordered = record.flights.sort_values("date", kind="stable")
+    windows = []
+    for begin in range(0, len(ordered) - flights + 1, flights):
+        part = ordered.iloc[begin : begin + flights]
+        of_part = record.requests["request_id"].isin(part["request_id"].unique())
+        start = part["date"].iloc[0]
+        end = part["date"].iloc[-1] + DAY
+        name = f"flights {begin + 1:,} to {begin + flights:,}"
+        windows.append(Window(name, start, end, part, record.requests[of_part]))
+    return windows
+
+
+def window_of(record: Record, name: str, start: date, days: int) -> Window:
+    """Return a record as one window."""
+    begin = pd.Timestamp(start)
+    return Window(name, begin, begin + days * DAY, record.flights, record.requests)
+
+
+def _of_days(record: Record, start: pd.Timestamp, days: int) -> Window:
+    end = start + days * DAY
+    inside = record.flights["date"].between(start, end, inclusive="left")
+    flights = record.flights[inside]
+    asked = record.requests["request_id"].isin(flights["request_id"].unique())
+    return Window(_name_of(start, days), start, end, flights, record.requests[asked])
+
+
+def _name_of(start: pd.Timestamp, days: int) -> str:
+    if days == 1:
+        return f"{start:%Y-%m-%d}"
+    if days == WEEK_DAYS:
+        return f"the week of {start:%Y-%m-%d}"
+    return f"the {days} days from {start:%Y-%m-%d}"
+
+
+def _with_usual(windows: Iterable[Window], step: int) -> Iterator[Window]:
+    """Tell each window how many flights those before it had, each so many windows apart."""
+    sizes: list[int] = []
+    for window in windows:
+        before = range(len(sizes) - step, -1, -step)[:USUAL_OF]
+        usual = pd.Series([sizes[place] for place in before], dtype="float64").median()
+        yield replace(window, usual_flights=usual)
+        sizes.append(len(window.flights))
+
+
+def _checked(number: int, unit: str) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ParameterError(
+            f"A window of {number!r} {unit} is none.",
+            f"It has a whole number of {unit}, at least one.",
+            f"Write for instance by_{'days' if unit == 'days' else 'count'}(record, 7).",
+        )
+    return number
