@@ -10,17 +10,21 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.data.features import FEATURES
 from mlops_course.monitoring.labels import Labels, beside, read_labels
 from mlops_course.monitoring.performance import Quality, join, measure
 from mlops_course.serving.prediction_log import KEY, read_predictions, read_requests
-from mlops_course.serving.routing import SHADOW
+from mlops_course.serving.replay import numbered
+from mlops_course.serving.routing import CHAMPION, SHADOW
 
 DAY = pd.Timedelta(days=1)
 WEEK_DAYS = 7
 CLOCK_SLACK = pd.Timedelta(seconds=1)
+_ANSWER = ["role", "version", "probability"]
 USUAL_OF = 4  # so many windows before one say how many flights are usual
 
 
@@ -135,6 +139,38 @@ def read_record(
     answers = read_predictions(log, ids, skip_unreadable=True)
     requests = read_requests(log, ids)
     return Record(answers, requests[requests["role"] != SHADOW], known)
+
+
+def as_recorded(
+    flights: pd.DataFrame, probability: np.ndarray, before: date | None = None
+) -> Record:
+    """Return what would have been written down, had a service answered with these probabilities.
+
+    So rules are tried on many weeks, without a service.
+
+    Parameters
+    ----------
+    flights
+        In order of date, with the 14 features, ``date``, ``late`` and ``label_at``, as
+        `data.stream.Week` has them. A day is a request.
+    probability
+        Shape (flights,); NaN for a flight without an answer.
+    before
+        Only labels that had arrived before this moment count; None for all.
+    """
+    sent = numbered(flights, len(flights) + 1).assign(
+        role=CHAMPION, version="1", probability=probability
+    )
+    requests = sent.groupby("request_id", sort=False)["date"].agg(at="first", rows="size")
+    requests = requests.reset_index()
+    came = sent["late"].notna() & sent["label_at"].notna()
+    if before is not None:
+        came &= sent["label_at"] < pd.Timestamp(before)
+    labels = sent.loc[came, [*KEY, "late", "label_at"]].rename(columns={"label_at": "at"})
+    answers = sent.loc[sent["probability"].notna(), [*KEY, *_ANSWER, *FEATURES]]
+    asked = requests.assign(role=CHAMPION, version="1", ms=0.0, failure="")
+    known = Labels(requests, labels.sort_values("at", kind="stable", ignore_index=True))
+    return Record(answers, asked, known)
 
 
 def by_days(record: Record, days: int, until: date | None = None) -> list[Window]:
