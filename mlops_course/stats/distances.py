@@ -20,7 +20,6 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 BINS = 10
 EMPTY_BIN = 0.5  # rows
 MIN_EXPECTED = 5  # rows
-ROUNDING = 1e-12  # a gap between equal shares that only floating point sees
 
 
 def aligned(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
@@ -152,7 +151,7 @@ def jensen_shannon(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
     other = _shares(others)
     middle = (share + other) / 2
     nats = (rel_entr(share, middle) + rel_entr(other, middle)).sum(axis=-1) / 2
-    # Rounding leaves equal shares a little below 0, which has no root.
+    # Rounding leaves nearly equal shares a little below 0, which has no root.
     return _unless_empty(np.sqrt(np.maximum(nats, 0) / np.log(2)), counts, others)
 
 
@@ -195,7 +194,6 @@ def wasserstein_scaled(counts: np.ndarray, others: np.ndarray, values: np.ndarra
             "Sort the values and their counts, as numpy.unique does, and leave the missing out.",
         )
     gaps = np.cumsum(_shares(counts) - _shares(others), axis=-1)[..., :-1]
-    gaps = np.where(np.abs(gaps) < ROUNDING, 0.0, gaps)
     moved = (np.abs(gaps) * widths).sum(axis=-1)
     other = _shares(others)
     mean = (other * values).sum(axis=-1, keepdims=True)

@@ -203,6 +203,13 @@ def test_jensen_shannon_when_samples_are_any_then_equals_scipy():
     assert jensen_shannon(counts, others) == pytest.approx(expected, rel=1e-9)
 
 
+def test_jensen_shannon_when_shares_differ_in_the_last_digits_alone_then_is_still_a_number():
+    counts = np.random.default_rng(0).integers(1, 10**7, size=(5_000, 300))
+    others = counts.copy()
+    others[:, 0] += 1
+    assert (jensen_shannon(counts, others) < 1e-6).all()
+
+
 def test_wasserstein_when_samples_are_any_then_equals_scipy_over_the_deviation_of_the_reference():
     generator = np.random.default_rng(7)
     one = np.round(generator.normal(1, 3, size=300), 1)
