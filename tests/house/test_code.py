@@ -28,7 +28,10 @@ FLOORS = {
         *("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
         "resetting",
     ),
-    "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
+    "stats": (
+        *("distances", "conformal", "clustered", "confidence_sequences"),
+        *("cusum", "page_hinkley", "adwin"),
+    ),
     "data": ("features", "flights", "incidents", "stream", "quality"),
     "training": ("model", "evaluation", "trainer", "tracking"),
     "serving": (
