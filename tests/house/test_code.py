@@ -30,7 +30,7 @@ FLOORS = {
     ),
     "stats": (
         *("distances", "conformal", "clustered", "confidence_sequences"),
-        *("cusum", "page_hinkley", "adwin"),
+        *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
     ),
     "data": ("features", "flights", "incidents", "stream", "quality"),
     "training": ("model", "evaluation", "trainer", "tracking"),
@@ -39,7 +39,7 @@ FLOORS = {
         *("worker", "client", "service", "replay"),
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
-    "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
+    "monitoring": ("alerts", "performance", "drift", "estimation", "rules", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),
