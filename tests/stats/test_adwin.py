@@ -26,12 +26,15 @@ def streams():
     yield (generator.random(len(rates)) < rates).astype(float)
     yield (generator.random(20_000) < 0.1).astype(float)
     yield generator.normal(np.repeat([5.0, 6.0, 30.0], 1_000), 3)
+    for change in np.linspace(0.1, 2, 20):
+        yield generator.normal(np.repeat([0.0, change, 0.0], [100, 700, 700]))
 
 
 SETTINGS = [
     {},
     {"delta": 0.3},
     {"clock": 1},
+    {"clock": 1, "delta": 0.9},
     {"min_window_length": 40},
     {"grace_period": 500, "delta": 0.5},
 ]
