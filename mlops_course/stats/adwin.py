@@ -27,7 +27,7 @@ class Adwin:
     Parameters
     ----------
     delta
-        How often a calm window may alarm by chance at one check, at most: the paper's confidence.
+        The level of one check: a calm window of independent values alarms more rarely than that.
     clock
         It is checked whenever so many more values have come.
     min_part
