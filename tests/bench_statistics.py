@@ -40,6 +40,7 @@ from mlops_course.stats.confidence_sequences import Arm, between, paired
 from mlops_course.training.model import called_late
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
+import bench_drift
 from counting import (
     CHAMPION,
     Count,
@@ -83,6 +84,7 @@ def main() -> None:
             "The shadow": shadow(year),
             "The canary": canary(year),
             "Drift": drifting(year),
+            **bench_drift.sections(year),
             "The loop, 20 seeds": seeds(workspace),
         }
         for title, counts in sections.items():

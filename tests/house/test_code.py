@@ -28,7 +28,10 @@ FLOORS = {
         *("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
         "resetting",
     ),
-    "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
+    "stats": (
+        *("distances", "conformal", "clustered", "confidence_sequences"),
+        *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
+    ),
     "data": ("features", "flights", "incidents", "stream", "quality"),
     "training": ("model", "evaluation", "trainer", "tracking"),
     "serving": (
@@ -36,7 +39,7 @@ FLOORS = {
         *("worker", "client", "service", "replay"),
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
-    "monitoring": ("labels", "performance", "windows", "figures", "drift"),
+    "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation", "drift"),
     "alerting": ("alerts", "rules", "rule_files", "scoring", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
