@@ -1,6 +1,5 @@
 """What a real service tells Prometheus after real requests, whatever clients send."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -189,9 +188,8 @@ def test_names_when_read_then_are_those_of_prometheus_conventions(live, flights)
     assert len(ours) > 15
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_names_when_checked_by_promtool_then_nothing_is_found(live):
-    command = ["promtool", "check", "metrics"]
+def test_names_when_checked_by_promtool_then_nothing_is_found(live, promtool):
+    command = [promtool, "check", "metrics"]
     done = subprocess.run(command, input=scraped(live), capture_output=True, text=True, timeout=30)
     found = [line for line in done.stderr.splitlines() if "_created" not in line]
     assert not [line for line in found if line.startswith("push_back")], done.stderr
