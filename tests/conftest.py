@@ -68,6 +68,23 @@ def no_experiment_for_later_processes() -> Iterator[None]:
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
+@pytest.fixture(autouse=True)
+def same_place_for_later_tests() -> Iterator[None]:
+    """Fail a test that leaves another workspace or another working directory behind."""
+    from mlops_course.core.workspace import HOME_VARIABLE
+
+    home = os.environ.get(HOME_VARIABLE)
+    folder = Path.cwd()
+    yield
+    left_home = os.environ.get(HOME_VARIABLE)
+    left_folder = Path.cwd()
+    if home is not None:
+        os.environ[HOME_VARIABLE] = home
+    os.chdir(folder)
+    assert left_home == home, f"the test left {HOME_VARIABLE}={left_home}, which was {home}"
+    assert left_folder == folder, f"the test left the folder {left_folder}, which was {folder}"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left_behind() -> Iterator[None]:
     """Fail the session if a scoring service that a test started outlives it."""
@@ -124,6 +141,16 @@ def real_year(shared_workspace):
 def template_cache(shared_workspace) -> Path:
     """Return a cache folder to copy, so that no test waits for what another has made."""
     return shared_workspace.cache
+
+
+@pytest.fixture(scope="session")
+def promtool(on_ci: bool) -> str:
+    """Return Prometheus' checker; without one, skip on a laptop and fail where machines test."""
+    program = shutil.which("promtool")
+    if program is None:
+        reason = "no promtool found; it comes with the system's package prometheus"
+        (pytest.fail if on_ci else pytest.skip)(reason)
+    return str(program)
 
 
 @pytest.fixture(scope="module")

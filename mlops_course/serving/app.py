@@ -24,6 +24,8 @@ from mlops_course.serving.contract import (
     ERROR_SCHEMA,
     JSON,
     MAX_BYTES,
+    NO_LOG,
+    NO_MODEL,
     NOTES,
     REQUEST_SCHEMA,
     Refused,
@@ -95,6 +97,7 @@ class Scorer:
         self._exchange = Lock()
         self._onlooker = ThreadPoolExecutor(1)
         self._waiting_bytes = 0
+        metrics.measure_log(self._log_size)
 
     @property
     def loaded(self) -> Loaded | None:
@@ -140,7 +143,8 @@ class Scorer:
         champion = self.loaded
         challenger = self.models.get(CHALLENGER)
         if champion is None:
-            raise Refused("No model is loaded yet; ask /ping until it answers 200.", 503)
+            sentence = "No model is loaded yet; ask /ping until it answers 200."
+            raise Refused(sentence, 503, NO_MODEL)
         request = (request_id, packed_columns(columns), columns)
         if challenger is None or role_of(request_id, self.split) != CHALLENGER:
             return [self._ask(champion, CHAMPION, *request)]
@@ -170,7 +174,7 @@ class Scorer:
             return
         size = len(answered.body)
         if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
-            self.metrics.unseen_by_shadow.inc()
+            self.metrics.skipped_by_shadow.inc()
             return
         self._waiting_bytes += size
 
@@ -189,6 +193,9 @@ class Scorer:
         self._onlooker.shutdown()
         if self._writer is not None:
             self._writer.close()
+
+    def _log_size(self) -> int:
+        return self._writer.log.size_on_disk() if self._writer is not None else 0
 
     def _ask(
         self, loaded: Loaded, role: str, request_id: str, body: bytes, columns: Mapping[str, Any]
@@ -258,7 +265,8 @@ def create_app(scorer: Scorer) -> "FastAPI":
         try:
             await asyncio.wrap_future(scorer.keep(entries))
         except sqlite3.Error as error:
-            raise Refused(f"Not answered, for it cannot be logged ({error}).", 503) from error
+            sentence = f"Not answered, for it cannot be logged ({error})."
+            raise Refused(sentence, 503, NO_LOG) from error
         answered = entries[-1]
         if answered.failure:
             raise RuntimeError(f"version {answered.version}: {answered.failure}")
@@ -367,6 +375,7 @@ def refusal(
     """Return the answer to a request that is not scored, as MLflow words it and as we do."""
     sentence = str(why)
     scope["told"] = {"error": sentence}
+    scope["reason"] = why.reason
     code = ERROR_CODES.get(why.status, "BAD_REQUEST")
     retry = {"retry-after": "1"} if why.status == 503 else {}
     content = {"error": sentence, "error_code": code, "message": sentence}

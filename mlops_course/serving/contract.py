@@ -33,19 +33,40 @@ JSON = "application/json"
 CSV = "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 MISSING = {"", "NA", "NaN", "nan", "null", "None"}
+# Why a request is refused, in a word: the status's own, or one of those where a status has several.
+BY_STATUS = {
+    403: "foreign",
+    404: "route",
+    405: "route",
+    408: "slow",
+    413: "long",
+    415: "type",
+    422: "form",
+    499: "left",
+    500: "failed",
+    503: "busy",
+}
+COLUMNS = "columns"
+VALUES = "values"
+NO_MODEL = "no model"
+NO_LOG = "no log"
+OTHER = "other"
+REASONS = (*dict.fromkeys(BY_STATUS.values()), COLUMNS, VALUES, NO_MODEL, NO_LOG, OTHER)
 
 Columns = dict[str, list[Any]]
 
 
 class Refused(Exception):
-    """A request that is not scored: the sentence to answer, and the HTTP status.
+    """A request that is not scored: the sentence to answer, the HTTP status, and why in a word.
 
-    A sentence repeats little of what was sent: `_shown` cuts it.
+    A sentence repeats little of what was sent: `shown` cuts it. The word is one of `REASONS`, by
+    default the status's own.
     """
 
-    def __init__(self, sentence: str, status: int = 422) -> None:
+    def __init__(self, sentence: str, status: int = 422, reason: str = "") -> None:
         super().__init__(sentence)
         self.status = status
+        self.reason = reason or BY_STATUS.get(status, OTHER)
 
 
 def request_body(rows: "pd.DataFrame") -> bytes:
@@ -187,7 +208,7 @@ def _of_csv(body: bytes) -> Columns:
 
 def _refuse_twice(names: list[str]) -> None:
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise Refused(f"The column {shown(twice[0])} is named more than once.")
+        raise Refused(f"The column {shown(twice[0])} is named more than once.", reason=COLUMNS)
 
 
 def _of_text(name: str, values: list[str]) -> list[Any]:
@@ -196,7 +217,7 @@ def _of_text(name: str, values: list[str]) -> list[Any]:
     try:
         return [None if value in MISSING else read(value) for value in values]
     except ValueError as error:
-        raise Refused(f"{name} must be a number in every row.") from error
+        raise Refused(f"{name} must be a number in every row.", reason=VALUES) from error
 
 
 def _number(text: str) -> float:
@@ -209,7 +230,9 @@ def _number(text: str) -> float:
 def _checked(columns: Columns) -> dict[str, Any]:
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise Refused(f"Missing: {', '.join(missing)}. Expected: {', '.join(FEATURES)}.")
+        raise Refused(
+            f"Missing: {', '.join(missing)}. Expected: {', '.join(FEATURES)}.", reason=COLUMNS
+        )
     count = len(columns[FEATURES[0]])
     if not 1 <= count <= MAX_ROWS:
         raise Refused(f"{count} rows were sent; a request takes 1 to {MAX_ROWS}.")
@@ -221,26 +244,30 @@ def _checked(columns: Columns) -> dict[str, Any]:
 
 def _words(name: str, values: list[Any]) -> list[str]:
     if _types(name, values) != {str}:
-        raise Refused(f"{name} must be a string in every row.")
+        raise Refused(f"{name} must be a string in every row.", reason=VALUES)
     different = set(values)
     if max(map(len, different)) > MAX_LETTERS:
-        raise Refused(f"{name} must have at most {MAX_LETTERS} letters in every row.")
+        raise Refused(
+            f"{name} must have at most {MAX_LETTERS} letters in every row.", reason=VALUES
+        )
     try:
         "".join(different).encode()
     except UnicodeEncodeError as error:
-        raise Refused(f"{name} must be text that UTF-8 can write, in every row.") from error
+        raise Refused(
+            f"{name} must be text that UTF-8 can write, in every row.", reason=VALUES
+        ) from error
     return values
 
 
 def _numbers(name: str, values: list[Any]) -> np.ndarray:
     if not _types(name, values) <= {int, float, NoneType}:
-        raise Refused(f"{name} must be a number in every row.")
+        raise Refused(f"{name} must be a number in every row.", reason=VALUES)
     try:
         array = np.array(values, dtype="float64")
     except OverflowError as error:
-        raise Refused(f"{name} must be a number that 64 bits can hold.") from error
+        raise Refused(f"{name} must be a number that 64 bits can hold.", reason=VALUES) from error
     if np.isinf(array).any():
-        raise Refused(f"{name} must be finite in every row.")
+        raise Refused(f"{name} must be finite in every row.", reason=VALUES)
     return array
 
 
@@ -248,7 +275,7 @@ def _types(name: str, values: list[Any]) -> set[type]:
     """Return the types of the values, and refuse null where a value is required."""
     types = set(map(type, values))
     if NoneType in types and name in REQUIRED:
-        raise Refused(f"{name} is null in some row; only weather may be.")
+        raise Refused(f"{name} is null in some row; only weather may be.", reason=VALUES)
     return types
 
 

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from mlops_course.core.texts import one_line
 from mlops_course.serving.app import refusal
 from mlops_course.serving.contract import Refused
-from mlops_course.serving.metrics import ROUTES, Metrics
+from mlops_course.serving.metrics import INVOCATIONS, Metrics
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_ID_LETTERS = 64
@@ -45,6 +45,7 @@ class Observed:
         self._app = app
         self._metrics = metrics
         self._access = access
+        metrics.most_in_progress.set(MAX_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -54,6 +55,7 @@ class Observed:
         begun = time.perf_counter()
         status = 500
         request_id = scope["request_id"] = _request_id(scope)
+        self._metrics.begun(scope["path"])
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -70,9 +72,7 @@ class Observed:
             self._account(scope, status, time.perf_counter() - begun)
 
     def _account(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope["path"] if scope["path"] in ROUTES else "other"
-        self._metrics.requests.labels(route, str(status)).inc()
-        self._metrics.seconds.labels(route).observe(seconds)
+        self._metrics.answered(scope["path"], status, seconds, scope.get("reason", ""))
         about = {"request_id": scope["request_id"], "method": scope["method"]}
         about |= {"path": scope["path"], "status": status, "ms": round(1000 * seconds, 3)}
         self._note({"at": time.time(), **about, **scope.get("told", {})})
@@ -106,7 +106,7 @@ class Guarded:
             names = ", ".join(sorted(filter(None, self._hosts)))
             sentence = f"The {foreign} is foreign; ask under {names}."
             await refusal(scope, Refused(sentence, 403))(scope, receive, send)
-        elif scope["path"] != "/invocations":
+        elif scope["path"] != INVOCATIONS:
             await self._app(scope, receive, send)
         elif self._busy >= MAX_AT_ONCE:
             sentence = f"{MAX_AT_ONCE} requests are being answered; ask again."

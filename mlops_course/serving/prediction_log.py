@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from mlops_course.core.errors import DataError, WorkspaceError
-from mlops_course.core.files import delete_database, open_to_read
+from mlops_course.core.files import database_files, delete_database, open_to_read
 from mlops_course.data.features import CATEGORICAL, FEATURES
 from mlops_course.serving.contract import Refused, unpacked_columns
 
@@ -158,6 +158,14 @@ class PredictionLog:
                     self._unseen_bytes = 0
                     if _size(database) > self._max_bytes:
                         database.execute(_RETIRE, (RETIRED_SHARE,))
+
+    def size_on_disk(self) -> int:
+        """Return the bytes of its files, what was deleted and waits to be filled among them."""
+        size = 0
+        for path in database_files(self.path):
+            with suppress(OSError):
+                size += path.stat().st_size
+        return size
 
     def close(self) -> None:
         """Close the file."""

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import date
 
 import httpx
@@ -244,31 +244,6 @@ def test_log_when_it_was_away_for_a_moment_then_answers_go_on(live, one, tmp_pat
     assert len(read_predictions(path)) == 1
 
 
-def test_scoring_when_clients_take_no_answer_then_their_connections_end_and_others_are_served(
-    live, one
-):
-    length = str(len(one)).encode()
-    head = b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    asked = head + b"content-length: " + length + b"\r\n\r\n" + one
-    described = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
-    silent = []
-    for _ in range(edge.MAX_AT_ONCE + 16):
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
-        client.connect(("127.0.0.1", port_of(live)))
-        client.settimeout(0.05)
-        with suppress(OSError):
-            client.sendall((described + asked) * 100)
-        silent.append(client)
-    deadline = time.monotonic() + 4 * edge.IDLE_SECONDS
-    while psutil.Process(live.pid).num_fds() > edge.MAX_AT_ONCE:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert post(live, one).status_code == 200
-    for client in silent:
-        client.close()
-
-
 def test_request_when_the_route_takes_no_such_method_then_405_says_which(live):
     answer = httpx.get(f"{live.url}/invocations")
     assert answer.status_code == 405 and answer.headers["allow"] == "POST"
@@ -358,7 +333,7 @@ def test_shadow_when_it_cannot_keep_up_then_passes_requests_and_holds_few_bytes(
 
 def unseen(scorer):
     """How many requests the shadow had no time for."""
-    return scorer.metrics.unseen_by_shadow._value.get()
+    return scorer.metrics.registry.get_sample_value("push_back_shadow_skipped_requests_total")
 
 
 def test_order_when_the_one_before_timed_out_then_its_answer_is_not_taken_for_the_next(

@@ -217,21 +217,6 @@ def test_service_when_mlflows_own_client_calls_it_then_it_works_unchanged(live, 
         np.testing.assert_allclose(answered, expected, atol=1e-6)
 
 
-def test_metrics_when_flights_were_scored_then_count_rows_nulls_and_unseen(live, flights):
-    before = figures(live)
-    body = {"instances": rows(flights, 3, temp=None, dest="XXX")}
-    assert post(live, orjson.dumps(body)).status_code == 200
-    assert post(live, b"{").status_code == 422
-    gained = {name: value - before.get(name, 0) for name, value in figures(live).items()}
-    assert sum(gained[name] for name in gained if name.startswith("push_back_flights_total")) == 3
-    assert gained['push_back_missing_values_total{field="temp"}'] == 3
-    assert gained['push_back_unseen_values_total{field="dest"}'] == 3
-    for status in ("200", "422"):
-        name = f'push_back_requests_total{{route="/invocations",status="{status}"}}'
-        assert gained[name] == 1
-    assert gained['push_back_request_seconds_count{route="/invocations"}'] == 2
-
-
 def test_logs_when_requests_are_answered_then_hold_ids_versions_and_inputs(
     models, flights, tmp_path
 ):
@@ -389,7 +374,7 @@ def test_canary_when_the_challenger_fails_then_the_champion_answers_and_the_fail
     assert 5 < len(failed) < 35 and set(failed["role"]) == {"challenger"}
     assert failed["failure"].str.startswith("ValueError").all()
     assert len(requests) == 40 + len(failed) and len(read_predictions(log)) == 40
-    name = 'push_back_failures_total{role="challenger",version="broken"}'
+    name = 'push_back_model_failures_total{role="challenger",version="broken"}'
     assert counted[name] == len(failed)
 
 
