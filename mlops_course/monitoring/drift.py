@@ -94,24 +94,32 @@ class Moved:
         return self.score > 1
 
 
-def judge(group: Group, week: Profile) -> tuple[Moved, ...]:
+def judge(group: Group, week: Profile, *, verdict: bool = True) -> tuple[Moved, ...]:
     """Compare a week with the reference weeks of a group, in the order of its features.
 
     Some feature's score is above 1 just if the week is the strangest of all, which happens to one
     that is like the others no more often than `Group.promise` says. A group with too few weeks has
     distances and no scores; without a week, or for a week without rows, there is nothing to say.
+    A week of which little was seen is compared with equally small samples of the others: few rows
+    lie further off by chance. That helps if what was seen is spread over the week.
 
     A week equal to one of the reference weeks never alarms: it is no stranger than its equal. Ties
     within a column do no harm either, as they do to a p-value of Kolmogorov and Smirnov, which is
     too large then: the distance is the same, and what is far is told by other weeks.
+
+    Parameters
+    ----------
+    verdict
+        Whether scores are wanted, too.
     """
     if not group.weeks or not week.rows:
         return ()
-    found = _distances(group, week)
+    judged = verdict and group.promise is not None
+    found = _distances(group, week, alike=judged)
     of_values = np.column_stack([values for values, _ in found])
     of_missing = np.column_stack([missing for _, missing in found])
     apart = np.fmax(of_values, of_missing)
-    scores = np.full(len(found), np.nan) if group.promise is None else newest_scores(apart)
+    scores = newest_scores(apart) if judged else np.full(len(found), np.nan)
     return tuple(
         Moved(
             name,
@@ -229,9 +237,6 @@ def drift_scores(reference: Reference, flights: pd.DataFrame) -> dict[str, float
     A score is the week's strangeness over that of the strangest reference week, scored alike
     (`judge`). Features of a group with too few weeks have no score, and a week without flights has
     none at all.
-
-    A week of which little was seen is compared with equally small samples of the others: few rows
-    lie further off by chance. That helps if what was seen is spread over the week.
     """
     moved = _judged(reference, flights)
     return {one.name: one.score for one in moved if not np.isnan(one.score)}
@@ -313,12 +318,13 @@ def _is_small(rows: int, weeks: Sequence[Profile]) -> bool:
     return rows < FULL_WEEK * min((week.rows for week in weeks), default=0)
 
 
-def _distances(group: Group, newest: Profile) -> list[tuple[np.ndarray, np.ndarray]]:
+def _distances(group: Group, newest: Profile, alike: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return how far each week is from all the others, the newest last.
 
     A pair for each feature: by its values, and by the share that is missing, shape (weeks + 1,).
+    If the weeks are to be ``alike``, no more rows count of one than of a newest that is small.
     """
-    small = _is_small(newest.rows, group.weeks)
+    small = alike and _is_small(newest.rows, group.weeks)
     found = []
     for name in group.features:
         column = [week.columns[name] for week in (*group.weeks, newest)]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_course"
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 MAX_ROOMS = 9
-MORE_ROOMS = {"serving": 10, "simulator": 10}
+MORE_ROOMS = {"serving": 10, "simulator": 10, "cli": 10}
 
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
@@ -29,14 +29,17 @@ FLOORS = {
         "resetting",
     ),
     "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
-    "data": ("features", "flights", "incidents", "stream", "quality"),
+    "data": ("features", "flights", "incidents", "stream", "quality", "tables"),
     "training": ("model", "evaluation", "trainer", "tracking"),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
-    "monitoring": ("alerts", "performance", "drift", "rules", "notifier"),
+    "monitoring": (
+        *("alerts", "performance", "profiles", "drift", "periods", "causes", "reports"),
+        *("rules", "notifier"),
+    ),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),
@@ -52,7 +55,7 @@ FLOORS = {
     ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
-        *("release", "reset", "main"),
+        *("watch", "release", "reset", "main"),
     ),
 }
 ROOMS = [f"{floor}.{room}" for floor, rooms in FLOORS.items() for room in rooms]
