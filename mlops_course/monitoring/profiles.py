@@ -197,7 +197,9 @@ def _count_words(column: pd.Series) -> Counts:
     present = codes[codes >= 0]
     counts = np.bincount(present, minlength=len(names))
     seen = np.flatnonzero(counts)
-    words = np.array([_word(names[place]) for place in seen], dtype="object")
+    words = np.asarray(names, dtype="object")[seen]
+    if pd.api.types.infer_dtype(words) != "string":
+        words = np.array([_word(value) for value in words], dtype="object")
     code, distinct = pd.factorize(words)
     together = np.bincount(code, weights=counts[seen], minlength=len(distinct)).astype("int64")
     return Counts(Kind.CATEGORY, np.asarray(distinct), together, len(codes) - len(present))

@@ -16,6 +16,7 @@ import pandas as pd
 from mlops_course.core.errors import DataError, ParameterError
 from mlops_course.core.texts import short
 from mlops_course.monitoring.causes import (
+    MAX_SLICES,
     broken_contracts,
     change_day,
     learn_contracts,
@@ -24,7 +25,7 @@ from mlops_course.monitoring.causes import (
 )
 from mlops_course.monitoring.drift import Group, Moved, judge
 from mlops_course.monitoring.periods import NO_PERIOD, Days, Periods, calm_periods
-from mlops_course.monitoring.profiles import Kind, Profile, kind_of, profile
+from mlops_course.monitoring.profiles import Counts, Kind, Profile, kind_of, profile
 
 MIN_ROWS = 100
 MISSING_MORE = 0.01
@@ -119,7 +120,7 @@ def compare(
     alarm = any(one.drifted for one in moved) if is_judged else None
     findings += _of_values(group, seen)
     if alarm:
-        findings += _causes(moved, kinds, dated, periods.code != NO_PERIOD)
+        findings += _causes(moved, group, dated, periods.code != NO_PERIOD)
     return Report(
         alarm,
         seen.rows,
@@ -247,8 +248,7 @@ def _days_of(frame: pd.DataFrame, time: str, which: str) -> tuple[np.ndarray, li
     elif pd.api.types.is_numeric_dtype(column.dtype):
         column = pd.Series(pd.NaT, column.index)  # numbers may count anything, from any day on
     elif not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        text = column.astype("str").str.replace(_OFFSET, "", regex=True)
-        column = pd.to_datetime(text, errors="coerce", format="ISO8601")
+        column = _on_their_clock(column.astype("str"))
     moments = column.to_numpy(dtype="datetime64[D]")
     unknown = int(np.isnat(moments).sum())
     if unknown == len(moments):
@@ -262,6 +262,18 @@ def _days_of(frame: pd.DataFrame, time: str, which: str) -> tuple[np.ndarray, li
         return moments, []
     said = f"{unknown:,} rows of the {which} have no time in {short(time, LETTERS)}: left out."
     return moments, [said]
+
+
+def _on_their_clock(text: pd.Series) -> pd.Series:
+    """Return written times without their time zones; NaT where there is no time."""
+    try:
+        times = pd.to_datetime(text, errors="coerce", format="ISO8601")
+    except ValueError:  # of several zones, or only some have one
+        times = None
+    if times is None or isinstance(times.dtype, pd.DatetimeTZDtype):
+        text = text.str.replace(_OFFSET, "", regex=True)
+        times = pd.to_datetime(text, errors="coerce", format="ISO8601")
+    return times
 
 
 def _zones(reference: pd.Series, window: pd.Series) -> Iterator[str]:
@@ -300,22 +312,27 @@ def _of_values(group: Group, seen: Profile) -> Iterator[str]:
     for name, kind in group.kinds.items():
         yield from _of_missing(group, seen, name)
         here = seen.columns[name]
-        known = [week.columns[name] for week in group.weeks]
-        values = np.concatenate([one.values for one in known])
+        known = np.concatenate([week.columns[name].values for week in group.weeks])
         quoted = short(name, LETTERS)
         if kind is Kind.CATEGORY:
-            fresh = ~np.isin(here.values.astype("str"), values.astype("str"))
-            if fresh.any():
-                share = here.counts[fresh].sum() / seen.rows
-                example = short(here.values[fresh][here.counts[fresh].argmax()], LETTERS)
-                yield (
-                    f"{quoted}: {share:.1%} of the rows have one of {fresh.sum()} values never "
-                    f"seen in the reference, as {example}."
-                )
+            yield from _of_unseen(here, known, seen.rows, quoted)
         elif infinite := int(here.counts[np.isinf(here.values)].sum()):
             yield f"{quoted} is infinite in {infinite:,} rows of the window."
-        if len(here.values) == 1 and len(np.unique(values.astype("str"))) > 1:
+        if len(here.values) == 1 and len(set(known.tolist())) > 1:
             yield f"{quoted} has one value in all rows of the window: {short(here.values[0])}."
+
+
+def _of_unseen(here: Counts, known: np.ndarray, rows: int, quoted: str) -> Iterator[str]:
+    """Yield a sentence if the window holds categories that the reference does not."""
+    familiar = set(known)
+    fresh = np.array([value not in familiar for value in here.values], dtype=bool)
+    if fresh.any():
+        share = here.counts[fresh].sum() / rows
+        example = short(here.values[fresh][here.counts[fresh].argmax()], LETTERS)
+        yield (
+            f"{quoted}: {share:.1%} of the rows have one of {fresh.sum():,} values never seen in "
+            f"the reference, as {example}."
+        )
 
 
 def _of_missing(group: Group, seen: Profile, name: str) -> Iterator[str]:
@@ -342,14 +359,15 @@ def _named(names: Sequence[Any] | pd.Index) -> str:
 
 
 def _causes(
-    moved: Sequence[Moved], kinds: Mapping[str, Kind], dated: _Dated, inside: np.ndarray
+    moved: Sequence[Moved], group: Group, dated: _Dated, inside: np.ndarray
 ) -> Iterator[str]:
     """Yield what may have caused an alarm: the value, the day, the slice, the contract."""
     reference = dated.reference[inside]
     window = dated.window
     days = np.concatenate([dated.calm_days[inside], dated.seen_days])
     drifted = sorted((one for one in moved if one.drifted), key=_how_far, reverse=True)
-    by = [name for name, kind in kinds.items() if _makes_slices(reference[name], kind)]
+    kinds = group.kinds
+    by = [name for name in kinds if _makes_slices(group, name)]
     for one in drifted[:MAX_CAUSES]:
         name = one.name
         quoted = short(name, LETTERS)
@@ -376,5 +394,7 @@ def _causes(
         )
 
 
-def _makes_slices(column: pd.Series, kind: Kind) -> bool:
-    return kind is Kind.CATEGORY or (kind is Kind.NUMBER and column.nunique() <= FEW_VALUES)
+def _makes_slices(group: Group, name: str) -> bool:
+    """Return whether a column has so few values in each period that each may be a slice."""
+    most = max(len(week.columns[name].values) for week in group.weeks)
+    return most <= (MAX_SLICES if group.kinds[name] is Kind.CATEGORY else FEW_VALUES)
