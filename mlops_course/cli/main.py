@@ -31,7 +31,7 @@ from mlops_course.core.workspace import HOME_VARIABLE, folder_named
 from mlops_course.pipeline.policies import POLICIES
 
 if TYPE_CHECKING:
-    from mlops_course.monitoring.periods import Days
+    from mlops_course.data.periods import Days
 
 # No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
 SURROUNDINGS = {
@@ -235,7 +235,7 @@ def _add_drift(command: AddCommand) -> None:
 
 def _days(text: str) -> "Days":
     """Return the days that an option names, both included."""
-    from mlops_course.monitoring.periods import Days
+    from mlops_course.data.periods import Days
 
     first, separator, last = text.partition("..")
     try:

@@ -16,8 +16,8 @@ from mlops_course.core.texts import one_line, short
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_course.data.periods import Days
     from mlops_course.monitoring.drift import Moved
-    from mlops_course.monitoring.periods import Days
     from mlops_course.monitoring.reports import Report
 
 DRIFT_STATUSES = (
@@ -56,15 +56,17 @@ def drift(options: argparse.Namespace, _: Sequence[str]) -> int:
 def _check_use(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
     for_flights = [f"--{n}" for n in ("reference", "window", "incident") if getattr(options, n)]
-    if options.files and (len(options.files) != 2 or for_flights):
+    if options.files and for_flights:
         raise ParameterError(
-            f"There is 1 file, {short(options.files[0])}."
-            if len(options.files) == 1
-            else f"There are {len(options.files)} files, and {' and '.join(for_flights) or 'no'} "
-            "option for flights.",
-            "Two files are compared with each other, or flights of the year with flights.",
-            "Write drift REFERENCE WINDOW --time COLUMN, or drift --reference FROM..TO --window "
-            "FROM..TO.",
+            f"{' and '.join(for_flights)} are for flights, and files are named.",
+            "Flights of the year are compared with each other, or two files.",
+            "Leave out the options, or the files.",
+        )
+    if options.files and len(options.files) != 2:
+        raise ParameterError(
+            f"Files are compared two at a time, and {len(options.files)} are named.",
+            "The first is the reference, the second the window.",
+            "Write drift REFERENCE WINDOW --time COLUMN.",
         )
     if not options.files and not (options.reference and options.window):
         raise ParameterError(
@@ -162,26 +164,36 @@ def _told(report: "Report") -> Iterator[str]:
         yield f"... and {len(report.features) - MAX_SHOWN} more, which --json holds."
     if report.findings:
         yield ""
-        yield from (f"- {one_line(finding)}" for finding in report.findings)
+        yield from (f"- {one_line(finding)}" for finding in report.findings[:MAX_SHOWN])
+    if len(report.findings) > MAX_SHOWN:
+        yield f"... and {len(report.findings) - MAX_SHOWN} more, which --json holds."
 
 
 def _verdict(report: "Report") -> str:
+    """Return the verdict as a sentence, or why there is none."""
     from mlops_course.monitoring.drift import MIN_WEEKS
+    from mlops_course.monitoring.findings import rows_in_words
     from mlops_course.monitoring.reports import MIN_ROWS
 
-    weeks = report.period_days == 7
-    like = "calm weeks" if weeks else f"calm stretches of {report.period_days} days"
+    rows = rows_in_words(report.rows)
+    like = _periods(report.period_days)
     if report.alarm:
-        return f"ALARM: {report.rows:,} rows, stranger than each of {report.periods} {like}."
+        return f"ALARM: {rows}, stranger than each of {report.periods} {like}."
     if report.alarm is not None:
-        return f"Calm: {report.rows:,} rows, no stranger than some of {report.periods} {like}."
+        return f"Calm: {rows}, not stranger than each of {report.periods} {like}."
     if not report.period_days:
         why = "it takes a column that says when a row was; name it with --time"
     elif report.rows < MIN_ROWS:
-        why = f"the window has {report.rows} rows, and it takes {MIN_ROWS}"
+        why = f"the window has {rows}, and it takes {MIN_ROWS}"
     else:
         why = f"the reference holds {report.periods} {like}, and it takes {MIN_WEEKS}"
     return f"No verdict: {why}. What follows are distances; how far is far, only other weeks tell."
+
+
+def _periods(days: int) -> str:
+    if days == 7:
+        return "calm weeks"
+    return "calm days" if days == 1 else f"calm stretches of {days} days"
 
 
 def _line(one: "Moved", width: int) -> str:

@@ -22,6 +22,7 @@ from mlops_course.training.model import DelayModel
 CALM_DAYS = 28
 MAX_STEPS = 512
 MAX_SLICES = 200
+MIN_SHARE = 0.02  # of the rows, for a slice
 CONCENTRATED = 2.0  # times as far as elsewhere must a feature have moved in a slice
 HELD = 0.001  # of the reference's rows may break a contract
 TELLING = 0.01  # of rows put together at random must break it: else it says only what ranges say
@@ -63,7 +64,8 @@ class Slice:
     column, value
         Which rows.
     inside, elsewhere
-        How far the feature has moved in them, 1 if they are gone or new, and in all the others.
+        How far the feature has moved in them, and in all the others. If there are none of them
+        before or none now, the first is how far it has moved altogether.
     """
 
     column: str
@@ -148,8 +150,9 @@ def worst_slice(
     """Return the slice in which a feature has moved most, if elsewhere it has moved far less.
 
     It is the slice with the largest ``(inside - elsewhere) * sqrt(share of the rows)``: a small one
-    lies far off by chance. None if in that one it has not moved `CONCENTRATED` times as far as
-    elsewhere: then it has moved everywhere, or in places that none of these columns tells apart.
+    lies far off by chance, and those under `MIN_SHARE` do not count. None if in that one it has not
+    moved `CONCENTRATED` times as far as elsewhere: then it has moved everywhere, or in places that
+    none of these columns tells apart.
 
     Parameters
     ----------
@@ -164,12 +167,14 @@ def worst_slice(
             continue
         old_counts = _crossed(old, before, len(words), size)
         new_counts = _crossed(new, after, len(words), size)
-        inside = np.nan_to_num(_apart(new_counts, old_counts, kind), nan=1.0)
+        whole = float(_apart(new_counts.sum(axis=0), old_counts.sum(axis=0), kind))
+        inside = np.nan_to_num(_apart(new_counts, old_counts, kind), nan=whole)
         elsewhere = _apart(
             new_counts.sum(axis=0) - new_counts, old_counts.sum(axis=0) - old_counts, kind
         )
         share = (_row_shares(old_counts) + _row_shares(new_counts)) / 2
         strength = np.nan_to_num((inside - elsewhere) * np.sqrt(share), nan=0.0)
+        strength[share < MIN_SHARE] = -np.inf
         best = int(strength.argmax())
         found[float(strength[best])] = Slice(
             column, words[best], float(inside[best]), float(elsewhere[best])

@@ -6,34 +6,28 @@ if not, or if there are too few, distances are given without a verdict. What no 
 finding: a sentence about missing values, columns, types and days.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mlops_course.core.errors import DataError, ParameterError
-from mlops_course.core.texts import short
-from mlops_course.monitoring.causes import (
-    MAX_SLICES,
-    broken_contracts,
-    change_day,
-    learn_contracts,
-    moved_value,
-    worst_slice,
-)
+from mlops_course.core.errors import DataError
+from mlops_course.data.periods import NO_PERIOD, Days, Periods, calm_periods
+from mlops_course.data.tables import days_of, named
 from mlops_course.monitoring.drift import Group, Moved, judge
-from mlops_course.monitoring.periods import NO_PERIOD, Days, Periods, calm_periods
-from mlops_course.monitoring.profiles import Counts, Kind, Profile, kind_of, profile
+from mlops_course.monitoring.findings import (
+    Dated,
+    causes,
+    of_columns,
+    of_contracts,
+    of_values,
+    of_zones,
+)
+from mlops_course.monitoring.profiles import Kind, Profile, kind_of, profile
 
 MIN_ROWS = 100
-MISSING_MORE = 0.01
-FEW_VALUES = 24  # so many at most, and a column of numbers makes slices
-MAX_CAUSES = 3
-MAX_CONTRACT_COLUMNS = 20
-LETTERS = 60  # of a name or a value that a sentence quotes
-_OFFSET = r"\s*(?:Z|[+-]\d\d:?\d\d)$"
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ def compare(
         If ``time`` is no column of times.
     """
     names = _shared(reference, window, time)
-    findings = [*_of_columns(reference, window, time)]
+    findings = [*of_columns(reference, window, time)]
     kinds = {name: _kind(reference[name], window[name]) for name in names}
     if time is None:
         periods = Periods(np.full(len(reference), NO_PERIOD), (), ())
@@ -115,18 +109,20 @@ def compare(
         findings += [*dated.findings, *periods.findings]
     group = Group(kinds, _profiles(reference, periods, kinds))
     seen = profile(window, kinds)
-    moved = judge(group, seen, verdict=seen.rows >= MIN_ROWS)
+    judged = judge(group, seen, verdict=seen.rows >= MIN_ROWS)
+    moved = tuple(sorted(judged, key=_how_far, reverse=True))
     is_judged = bool(moved) and not np.isnan(moved[0].score)
     alarm = any(one.drifted for one in moved) if is_judged else None
-    findings += _of_values(group, seen)
+    findings += of_values(group, seen, MIN_ROWS)
+    findings += of_contracts(kinds, reference, window)
     if alarm:
-        findings += _causes(moved, group, dated, periods.code != NO_PERIOD)
+        findings += causes(moved, group, dated, periods.code != NO_PERIOD)
     return Report(
         alarm,
         seen.rows,
         len(periods.starts),
         dated.when.count if time is not None else 0,
-        tuple(sorted(moved, key=_how_far, reverse=True)),
+        moved,
         tuple(findings),
     )
 
@@ -157,39 +153,24 @@ def _how_far(one: Moved) -> tuple[float, float]:
     return (one.distance if np.isnan(one.score) else one.score), one.distance
 
 
-# ---- columns and days
-
-
-@dataclass(frozen=True)
-class _Dated:
-    """Both tables without the rows that have no day, the day of each row, and the window's days."""
-
-    reference: pd.DataFrame
-    window: pd.DataFrame
-    calm_days: np.ndarray
-    seen_days: np.ndarray
-    when: Days
-    findings: tuple[str, ...]
-
-
-def _dated(reference: pd.DataFrame, window: pd.DataFrame, time: str, days: Days | None) -> _Dated:
-    calm_days, said = _days_of(reference, time, "reference")
-    seen_days, also_said = _days_of(window, time, "window")
+def _dated(reference: pd.DataFrame, window: pd.DataFrame, time: str, days: Days | None) -> Dated:
+    calm_days, said = days_of(reference, time, "reference")
+    seen_days, also_said = days_of(window, time, "window")
     known = ~np.isnat(calm_days)
     also_known = ~np.isnat(seen_days)
     calm = calm_days[known]
     seen = seen_days[also_known]
     when = days or Days(seen.min().item(), seen.max().item())
-    zones = _zones(reference[time], window[time])
+    zones = of_zones(reference[time], window[time])
     findings = (*said, *also_said, *zones)
-    return _Dated(reference[known], window[also_known], calm, seen, when, findings)
+    return Dated(reference[known], window[also_known], calm, seen, when, findings)
 
 
 def _shared(reference: pd.DataFrame, window: pd.DataFrame, time: str | None) -> list[str]:
     for which, frame in (("reference", reference), ("window", window)):
         if twice := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
             raise DataError(
-                f"The {which} has {_named(twice)} more than once.",
+                f"The {which} has {named(twice)} more than once.",
                 "A column is found by its name.",
                 "Rename one of them, or leave it out.",
             )
@@ -203,92 +184,15 @@ def _shared(reference: pd.DataFrame, window: pd.DataFrame, time: str | None) -> 
     if not names:
         raise DataError(
             "The reference and the window have no column in common to compare.",
-            f"The reference has {_named(reference.columns)}, the window {_named(window.columns)}.",
+            f"The reference has {named(reference.columns)}, the window {named(window.columns)}.",
             "Give two tables with the same columns, each with its names in the first line.",
         )
     return names
 
 
-def _of_columns(reference: pd.DataFrame, window: pd.DataFrame, time: str | None) -> Iterator[str]:
-    """Yield what is odd about which columns there are, and about their types."""
-    gone = [name for name in reference.columns if name not in window.columns and name != time]
-    new = [name for name in window.columns if name not in reference.columns and name != time]
-    if gone:
-        yield f"Only the reference has {_named(gone)}: not compared."
-    if new:
-        yield f"Only the window has {_named(new)}: not compared."
-    for name in reference.columns:
-        if name == time or name not in window.columns:
-            continue
-        before = kind_of(reference[name])
-        after = kind_of(window[name])
-        if before and after and before is not after:
-            yield (
-                f"{short(name, LETTERS)} holds {before} in the reference and {after} in the "
-                f"window; compared as {before}."
-            )
-
-
 def _kind(reference: pd.Series, window: pd.Series) -> Kind:
     """Return how a column is compared: as in the reference, unless it holds no value there."""
     return kind_of(reference) or kind_of(window) or Kind.NUMBER
-
-
-def _days_of(frame: pd.DataFrame, time: str, which: str) -> tuple[np.ndarray, list[str]]:
-    """Return the day of each row, as its own clock has it; NaT where there is none."""
-    if time not in frame.columns:
-        raise ParameterError(
-            f"The {which} has no column {short(time, LETTERS)}.",
-            f"It has {_named(frame.columns)}.",
-            "Name one that says when a row was.",
-        )
-    column = frame[time]
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_localize(None)
-    elif pd.api.types.is_numeric_dtype(column.dtype):
-        column = pd.Series(pd.NaT, column.index)  # numbers may count anything, from any day on
-    elif not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        column = _on_their_clock(column.astype("str"))
-    moments = column.to_numpy(dtype="datetime64[D]")
-    unknown = int(np.isnat(moments).sum())
-    if unknown == len(moments):
-        example = short(frame[time].iloc[0], LETTERS)
-        raise ParameterError(
-            f"The column {short(time, LETTERS)} of the {which} holds no times, but {example}.",
-            "A time is written as 2013-09-02, or as 2013-09-02T17:30:00.",
-            "Name another column, or write its times like that.",
-        )
-    if not unknown:
-        return moments, []
-    said = f"{unknown:,} rows of the {which} have no time in {short(time, LETTERS)}: left out."
-    return moments, [said]
-
-
-def _on_their_clock(text: pd.Series) -> pd.Series:
-    """Return written times without their time zones; NaT where there is no time."""
-    try:
-        times = pd.to_datetime(text, errors="coerce", format="ISO8601")
-    except ValueError:  # of several zones, or only some have one
-        times = None
-    if times is None or isinstance(times.dtype, pd.DatetimeTZDtype):
-        text = text.str.replace(_OFFSET, "", regex=True)
-        times = pd.to_datetime(text, errors="coerce", format="ISO8601")
-    return times
-
-
-def _zones(reference: pd.Series, window: pd.Series) -> Iterator[str]:
-    if _has_zone(reference) != _has_zone(window):
-        with_one = "reference" if _has_zone(reference) else "window"
-        yield (
-            f"Only the times of the {with_one} have a time zone; days are taken as each clock "
-            "has them."
-        )
-
-
-def _has_zone(column: pd.Series) -> bool:
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return isinstance(column.dtype, pd.DatetimeTZDtype)
-    return bool(column.dropna().head(1).astype("str").str.contains(_OFFSET, regex=True).any())
 
 
 def _profiles(
@@ -300,101 +204,3 @@ def _profiles(
     inside = periods.code != NO_PERIOD
     grouped = reference[inside].groupby(periods.code[inside])
     return tuple(profile(rows, kinds) for _, rows in grouped)
-
-
-# ---- findings
-
-
-def _of_values(group: Group, seen: Profile) -> Iterator[str]:
-    """Yield what is odd about the window's values."""
-    if seen.rows < MIN_ROWS:
-        yield f"The window has {seen.rows:,} rows; a verdict takes {MIN_ROWS}."
-    for name, kind in group.kinds.items():
-        yield from _of_missing(group, seen, name)
-        here = seen.columns[name]
-        known = np.concatenate([week.columns[name].values for week in group.weeks])
-        quoted = short(name, LETTERS)
-        if kind is Kind.CATEGORY:
-            yield from _of_unseen(here, known, seen.rows, quoted)
-        elif infinite := int(here.counts[np.isinf(here.values)].sum()):
-            yield f"{quoted} is infinite in {infinite:,} rows of the window."
-        if len(here.values) == 1 and len(set(known.tolist())) > 1:
-            yield f"{quoted} has one value in all rows of the window: {short(here.values[0])}."
-
-
-def _of_unseen(here: Counts, known: np.ndarray, rows: int, quoted: str) -> Iterator[str]:
-    """Yield a sentence if the window holds categories that the reference does not."""
-    familiar = set(known)
-    fresh = np.array([value not in familiar for value in here.values], dtype=bool)
-    if fresh.any():
-        share = here.counts[fresh].sum() / rows
-        example = short(here.values[fresh][here.counts[fresh].argmax()], LETTERS)
-        yield (
-            f"{quoted}: {share:.1%} of the rows have one of {fresh.sum():,} values never seen in "
-            f"the reference, as {example}."
-        )
-
-
-def _of_missing(group: Group, seen: Profile, name: str) -> Iterator[str]:
-    """Yield a sentence if more is missing than in any of the calm periods."""
-    share = seen.columns[name].missing / seen.rows
-    usual = [week.columns[name].missing / week.rows for week in group.weeks]
-    quoted = short(name, LETTERS)
-    if share == 1:
-        also = " as in the reference" if min(usual) == 1 else ""
-        yield f"{quoted} is missing in every row of the window{also}."
-    elif share > max(usual) + MISSING_MORE:
-        before = f"at most {max(usual):.1%}"
-        yield f"{quoted} is missing in {share:.1%} of the window's rows; before in {before}."
-    elif min(usual) == 1:
-        yield f"{quoted} was missing in every row of the reference, and is there now."
-
-
-def _named(names: Sequence[Any] | pd.Index) -> str:
-    """Return names for a sentence, some of them if they are many."""
-    return short(", ".join(short(name, LETTERS) for name in list(names)[:20]) or "none")
-
-
-# ---- causes
-
-
-def _causes(
-    moved: Sequence[Moved], group: Group, dated: _Dated, inside: np.ndarray
-) -> Iterator[str]:
-    """Yield what may have caused an alarm: the value, the day, the slice, the contract."""
-    reference = dated.reference[inside]
-    window = dated.window
-    days = np.concatenate([dated.calm_days[inside], dated.seen_days])
-    drifted = sorted((one for one in moved if one.drifted), key=_how_far, reverse=True)
-    kinds = group.kinds
-    by = [name for name in kinds if _makes_slices(group, name)]
-    for one in drifted[:MAX_CAUSES]:
-        name = one.name
-        quoted = short(name, LETTERS)
-        if kinds[name] is Kind.CATEGORY:
-            value, before, after = moved_value(reference[name], window[name])
-            yield f"{quoted}: {short(value, LETTERS)} went from {before:.1%} to {after:.1%}."
-        column = pd.concat([reference[name], window[name]], ignore_index=True)
-        change = change_day(column, days, dated.when.first, kinds[name])
-        if change and change.day > dated.when.first:
-            yield f"{quoted} is different from {change.day} on."
-        part = worst_slice(reference, window, name, kinds[name], by)
-        if part:
-            yield (
-                f"{quoted} has moved most where {short(part.column, LETTERS)} is "
-                f"{short(part.value, LETTERS)}: by {part.inside:.2f}, elsewhere by "
-                f"{part.elsewhere:.2f}."
-            )
-    numbers = [name for name, kind in kinds.items() if kind is Kind.NUMBER]
-    contracts = learn_contracts(reference, numbers[:MAX_CONTRACT_COLUMNS])
-    for broken in broken_contracts(contracts, window):
-        yield (
-            f"{short(broken.smaller, LETTERS)} is above {short(broken.larger, LETTERS)} in "
-            f"{broken.broken:.1%} of the window's rows; before in {broken.held:.2%}."
-        )
-
-
-def _makes_slices(group: Group, name: str) -> bool:
-    """Return whether a column has so few values in each period that each may be a slice."""
-    most = max(len(week.columns[name].values) for week in group.weeks)
-    return most <= (MAX_SLICES if group.kinds[name] is Kind.CATEGORY else FEW_VALUES)

@@ -29,7 +29,7 @@ FLOORS = {
         "resetting",
     ),
     "stats": ("distances", "conformal", "clustered", "confidence_sequences"),
-    "data": ("features", "flights", "incidents", "stream", "quality", "tables"),
+    "data": ("features", "flights", "incidents", "stream", "quality", "tables", "periods"),
     "training": ("model", "evaluation", "trainer", "tracking"),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
     "monitoring": (
-        *("alerts", "performance", "profiles", "drift", "periods", "causes", "reports"),
+        *("alerts", "performance", "profiles", "drift", "causes", "findings", "reports"),
         *("rules", "notifier"),
     ),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),

@@ -92,14 +92,15 @@ def calm_periods(
     there[row, offset] = True
     there = there[:, : window.count]
     known = numbers != 0
-    expected = there[known].mean(axis=0) >= EXPECTED if known.any() else there.any(axis=0)
     visited = np.isin(np.arange(window.count), (seen - first).astype("int64"))
+    inner = known & _is_inner(there)
+    expected = there[inner].mean(axis=0) >= EXPECTED if inner.any() else visited
     complete = there[:, expected & visited].all(axis=1) & there[:, visited].any(axis=1)
     begins = first + numbers * stride
     named = _touched(begins, window.count, without)
     kept = complete & known & ~named
     code = np.where(kept, np.cumsum(kept) - 1, NO_PERIOD)[row]
-    gaps = known & ~named & ~complete & _is_inner(there)
+    gaps = inner & ~named & ~complete
     findings = [
         *_of_window(first + np.flatnonzero(expected & ~visited), own.any()),
         *_of_reference(begins[named & known], begins[gaps]),
