@@ -55,7 +55,8 @@ def drift(options: argparse.Namespace, _: Sequence[str]) -> int:
 
 def _check_use(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
-    for_flights = [f"--{n}" for n in ("reference", "window", "incident") if getattr(options, n)]
+    names = ("reference", "window", "incident")
+    for_flights = [f"--{name}" for name in names if getattr(options, name) is not None]
     if options.files and for_flights:
         raise ParameterError(
             f"{' and '.join(for_flights)} are for flights, and files are named.",
@@ -75,13 +76,13 @@ def _check_use(options: argparse.Namespace) -> None:
             "Write for instance drift --reference 2013-01-01..2013-03-31 --window "
             "2013-09-02..2013-09-08.",
         )
-    if options.time and not options.files:
+    if options.time is not None and not options.files:
         raise ParameterError(
             f"The flights have no need of --time {short(options.time)}.",
             "Their days are known; the option is for files.",
             "Leave it out.",
         )
-    if options.without and options.files and not options.time:
+    if options.without and options.files and options.time is None:
         raise ParameterError(
             "Without a time column no days can be left out.",
             "--without goes by the days of the rows.",

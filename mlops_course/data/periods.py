@@ -8,6 +8,7 @@ of every other week.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from math import ceil
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def calm_periods(
     ['2013-01-07', '2013-01-14', '2013-01-21']
     """
     first = np.datetime64(window.first, "D")
-    stride = WEEK_DAYS * -(-window.count // WEEK_DAYS)
+    stride = WEEK_DAYS * ceil(window.count / WEEK_DAYS)
     position = (days - first).astype("int64")
     number = position // stride
     offset = position % stride

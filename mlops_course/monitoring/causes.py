@@ -172,7 +172,7 @@ def worst_slice(
         elsewhere = _apart(
             new_counts.sum(axis=0) - new_counts, old_counts.sum(axis=0) - old_counts, kind
         )
-        share = (_row_shares(old_counts) + _row_shares(new_counts)) / 2
+        share = np.maximum(_row_shares(old_counts), _row_shares(new_counts))
         strength = np.nan_to_num((inside - elsewhere) * np.sqrt(share), nan=0.0)
         strength[share < MIN_SHARE] = -np.inf
         best = int(strength.argmax())
