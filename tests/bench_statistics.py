@@ -17,8 +17,6 @@ import pandas as pd
 
 from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.core.workspace import Workspace, open_workspace
-from mlops_course.data.incidents import INCIDENTS
-from mlops_course.monitoring import drift
 from mlops_course.monitoring.performance import measure
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.scenarios import RunConfig
@@ -51,6 +49,7 @@ from counting import (
     together,
     windows,
 )
+from drift_counts import drifting
 
 SEEDS = range(20)
 MADE_UP_WEEKS = 5_000
@@ -62,8 +61,6 @@ SWAPS = 15
 LOSERS = 300
 LOSS_OF_DAYS = 0.01
 CANARIES = 500
-ORDERS = 60
-DRAWS_A_WEEK = 20
 WEEK_DAYS = 7
 SHADOW_DAYS = 8 * WEEK_DAYS
 EXAM = ("2013-03-18", "2013-03-31")
@@ -83,7 +80,7 @@ def main() -> None:
             "The gate": gate(year),
             "The shadow": shadow(year),
             "The canary": canary(year),
-            "Drift": drifting(year),
+            "Drift": drifting(year.everything),
             **bench_drift.sections(year),
             "The loop, 20 seeds": seeds(workspace),
         }
@@ -373,73 +370,6 @@ def arms(value: np.ndarray, request: np.ndarray, new: np.ndarray, unit: str) -> 
         sums = cluster_sums(value[mine], group)
         sides.append(Arm(sums, cluster_sums(np.ones(mine.sum()), group)))
     return sides[0], sides[1]
-
-
-# ---- drift
-
-
-def drifting(year: RealYear) -> Iterator[Count]:
-    """The rank verdict on whole weeks: in random order, on the real later weeks, and changed."""
-    flights = year.everything
-    monday = flights["date"] - pd.to_timedelta(flights["date"].dt.day_of_week, unit="D")
-    weeks = [week for _, week in flights.groupby(monday) if week["date"].nunique() == WEEK_DAYS]
-    calm = [week for week in weeks if week["date"].iloc[0] < pd.Timestamp(APRIL)]
-    yield from weeks_in_random_order(weeks)
-    reference = drift.fit_reference(pd.concat(calm))
-    alarmed = np.zeros(2, int)
-    later = weeks[len(calm) :]
-    for week in later:
-        alarmed += groups_alarmed(reference, week)
-        reference = reference.followed_by(week)
-    for name, count in zip(("weather", "rest"), alarmed, strict=True):
-        yield Count(f"{name}: real weeks from April that alarm", count, len(later), "1 of 13")
-    yield from changed_weeks(calm)
-
-
-def weeks_in_random_order(weeks: list[pd.DataFrame]) -> Iterator[Count]:
-    """Real weeks in random order are exchangeable: what is promised must hold."""
-    generator = np.random.default_rng(0)
-    alarmed = []
-    orders = []
-    for number in range(ORDERS):
-        order = [weeks[place] for place in generator.permutation(len(weeks))]
-        reference = drift.fit_reference(pd.concat(order[: drift.ROLLING_WEEKS]))
-        for week in order[drift.ROLLING_WEEKS :]:
-            alarmed.append(groups_alarmed(reference, week))
-            orders.append(number)
-            reference = reference.followed_by(week)
-    for name, found in zip(("weather", "rest"), np.transpose(alarmed), strict=True):
-        what = f"{name}: {len(weeks)} weeks in random order, alarm"
-        yield together(what, found, np.array(orders), "1 of 13")
-
-
-def groups_alarmed(reference: drift.Reference, week: pd.DataFrame) -> tuple[bool, bool]:
-    """Return whether the weather drifted, and whether the rest did."""
-    moved = set(drift.drifted(drift.drift_scores(reference, week)))
-    return bool(moved & set(reference.rolling.features)), bool(
-        moved & set(reference.fixed.features)
-    )
-
-
-def changed_weeks(calm: list[pd.DataFrame]) -> Iterator[Count]:
-    """Calm weeks held out, 1,000 flights of each, with an incident."""
-    generator = np.random.default_rng(0)
-    references = []
-    for held_out in range(len(calm)):
-        others = [week for number, week in enumerate(calm) if number != held_out]
-        references.append(drift.fit_reference(pd.concat(others)))
-    for name in ("none", "clock", "hours", "timezone", "celsius", "dead-weather"):
-        alarmed = []
-        held_out = []
-        for number, (week, reference) in enumerate(zip(calm, references, strict=True)):
-            changed = INCIDENTS[name].apply(week)
-            for _ in range(DRAWS_A_WEEK):
-                some = changed.iloc[generator.permutation(len(changed))[:1_000]]
-                alarmed.append(any(groups_alarmed(reference, some)))
-                held_out.append(number)
-        promise = "1 of 6 by construction, for whole weeks" if name == "none" else ""
-        what = f"{name}: 1,000 flights of a calm week, alarm"
-        yield together(what, np.array(alarmed), np.array(held_out), promise)
 
 
 # ---- whole runs

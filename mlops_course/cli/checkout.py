@@ -40,8 +40,12 @@ def run_tests(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def run_benchmarks(options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Measure the course's figures, or count how often its bounds keep their promise."""
-    name = "bench_statistics.py" if options.statistics else "bench.py"
+    """Measure the course's figures, count how often bounds keep promises, or compare with peers."""
+    name = "bench.py"
+    if options.statistics:
+        name = "bench_statistics.py"
+    elif options.peers:
+        name = "bench_peers.py"
     script = _clone("bench", f"tests/{name}") / "tests" / name
     return subprocess.call([sys.executable, str(script)])
 

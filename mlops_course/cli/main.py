@@ -11,9 +11,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from mlops_course.cli import checkout, doctor, release
+from mlops_course.cli import checkout, doctor, release, watch
 from mlops_course.cli.reset import reset
 from mlops_course.cli.simulate import simulate
 from mlops_course.cli.terminal import (
@@ -29,6 +29,9 @@ from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE, folder_named
 from mlops_course.pipeline.policies import POLICIES
+
+if TYPE_CHECKING:
+    from mlops_course.data.periods import Days
 
 # No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
 SURROUNDINGS = {
@@ -49,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 0 for done, 1 for failed, 2 for misused and 130 for interrupted. Of the commands that
     decide (``gate``, ``promote``, ``rollback``, ``log``) 1 says that it was refused, and 3 that it
-    could not be judged.
+    could not be judged. Of ``drift`` 1 is an alarm, and 2 says that there is no verdict, because it
+    was misused or for any other reason.
     """
     write_any_letter()
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -60,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error(f"unrecognised: {' '.join(rest)}; see mlops-course {options.command} -h")
     for name, value in SURROUNDINGS.items():
         os.environ.setdefault(name, value)
-    undecided = UNDECIDED if options.decides else FAILED
+    undecided = options.undecided
     try:
         if options.workspace:
             os.environ[HOME_VARIABLE] = str(folder_named(options.workspace))
@@ -70,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(status)
     except CourseError as error:
         say(short(error, MAX_COMPLAINT))
-        return _status(error, options.decides)
+        return _status(error, undecided)
     except BrokenPipeError:
         forget(sys.stdout)
         return undecided
@@ -82,16 +86,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("Interrupted; what was finished is kept.")
         return INTERRUPTED
     except Exception:
-        if not options.decides:
+        if undecided == FAILED:
             raise
-        traceback.print_exc()  # Python's own status would be 1, which here says "refused"
-        return UNDECIDED
+        traceback.print_exc()  # Python's own status would be 1, which here is a decision
+        return undecided
 
 
-def _status(error: CourseError, decides: bool) -> int:
+def _status(error: CourseError, undecided: int) -> int:
     if isinstance(error, ParameterError):
         return MISUSED
-    return UNDECIDED if decides and not isinstance(error, Refusal) else FAILED
+    return FAILED if isinstance(error, Refusal) else undecided
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,10 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(
-        name: str, run: Command, text: str, *, passes_on: bool = False, statuses: str = ""
+        name: str,
+        run: Command,
+        text: str,
+        *,
+        passes_on: bool = False,
+        statuses: str = "",
+        undecided: int = FAILED,
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, epilog=statuses)
-        sub.set_defaults(run=run, passes_on=passes_on, decides=bool(statuses))
+        sub.set_defaults(run=run, passes_on=passes_on, undecided=undecided)
         sub.add_argument("--workspace", metavar="PATH", help="the workspace folder to use")
         return sub
 
@@ -120,9 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     measuring = "Measure the course's figures on this machine."
     bench = command("bench", checkout.run_benchmarks, measuring)
     counting = "count instead how often each stated bound keeps its promise"
-    bench.add_argument("--statistics", action="store_true", help=counting)
+    kinds = bench.add_mutually_exclusive_group()
+    kinds.add_argument("--statistics", action="store_true", help=counting)
+    comparing = "compare instead the drift report with other packages, which pip installs for it"
+    kinds.add_argument("--peers", action="store_true", help=comparing)
     command("doctor", doctor.report, "Look at versions, memory, disk, ports and store.")
     _add_simulate(command)
+    _add_drift(command)
     _add_decisions(command)
     serve = command("serve", release.serve, "Serve the champion over HTTP until interrupted.")
     serve.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
@@ -156,7 +170,7 @@ def _add_simulate(command: AddCommand) -> None:
 def _add_decisions(command: AddCommand) -> None:
     """Add the commands whose exit status is the answer."""
     text = "Judge a registered version; the status says passed or not."
-    gate = command("gate", release.gate, text, statuses=release.GATE_STATUSES)
+    gate = command("gate", release.gate, text, **_deciding(release.GATE_STATUSES))
     gate.add_argument("version", metavar="VERSION", help="the version's number")
     gate.add_argument("--report", type=Path, metavar="FILE", help="write the Markdown there, too")
     first = "the exam's first day, as 2013-04-01; by default the day after the winter's training"
@@ -165,7 +179,7 @@ def _add_decisions(command: AddCommand) -> None:
     gate.add_argument("--last", type=_day, metavar="DAY", help=last)
 
     text = "Promote a version that the gate has passed: it becomes the champion."
-    promote = command("promote", release.promote, text, statuses=release.PROMOTE_STATUSES)
+    promote = command("promote", release.promote, text, **_deciding(release.PROMOTE_STATUSES))
     promote.add_argument("version", metavar="VERSION", help="the version's number")
     promote.add_argument(
         "--evidence",
@@ -176,7 +190,7 @@ def _add_decisions(command: AddCommand) -> None:
     promote.add_argument("--force", default="", metavar="REASON", help=forcing)
 
     text = "Make the former champion the champion again."
-    rollback = command("rollback", release.roll_back, text, statuses=release.ROLLBACK_STATUSES)
+    rollback = command("rollback", release.roll_back, text, **_deciding(release.ROLLBACK_STATUSES))
     for parser in (promote, rollback):
         parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the log")
         parser.add_argument(
@@ -184,9 +198,54 @@ def _add_decisions(command: AddCommand) -> None:
         )
 
     text = "Print who made which version the champion, when and why."
-    log = command("log", release.show_log, text, statuses=release.LOG_STATUSES)
+    log = command("log", release.show_log, text, **_deciding(release.LOG_STATUSES))
     log.add_argument("--audit", action="store_true", help="check that nobody has changed it")
     log.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def _deciding(statuses: str) -> dict[str, Any]:
+    """Return what marks a command that decides: its statuses, and the one for no decision."""
+    return {"statuses": statuses, "undecided": UNDECIDED}
+
+
+def _add_drift(command: AddCommand) -> None:
+    """Add the command that compares a window with a reference."""
+    text = (
+        "Say whether a window of rows has drifted from a reference: flights of the real year, "
+        "chosen by their days, or two files of your own."
+    )
+    drift = command("drift", watch.drift, text, statuses=watch.DRIFT_STATUSES, undecided=MISUSED)
+    files = "two CSV or Parquet files; without them, flights"
+    drift.add_argument("files", nargs="*", type=Path, metavar="REFERENCE WINDOW", help=files)
+    calm = "the calm days of the flights to compare with, as 2013-01-01..2013-03-31"
+    drift.add_argument("--reference", type=_days, metavar="FROM..TO", help=calm)
+    drift.add_argument("--window", type=_days, metavar="FROM..TO", help="the days to judge")
+    leaving = "days of the reference to leave out; may be given again"
+    drift.add_argument(
+        "--without", type=_days, action="append", default=[], metavar="FROM..TO", help=leaving
+    )
+    timing = "the column of your files that says when a row was; a verdict takes one"
+    drift.add_argument("--time", metavar="COLUMN", help=timing)
+    drift.add_argument("--rows", type=int, metavar="N", help="draw so many rows of the window")
+    drift.add_argument("--seed", type=int, default=0, metavar="N", help="draws other rows")
+    striking = "let an incident strike the window's flights"
+    drift.add_argument("--incident", metavar="NAME", help=striking)
+    drift.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def _days(text: str) -> "Days":
+    """Return the days that an option names, both included."""
+    from mlops_course.data.periods import Days
+
+    first, separator, last = text.partition("..")
+    try:
+        days = Days(date.fromisoformat(first), date.fromisoformat(last if separator else first))
+    except ValueError as error:
+        told = f"{text!r} are no days; write them as 2013-01-01..2013-03-31"
+        raise argparse.ArgumentTypeError(told) from error
+    if days.last < days.first:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return days
 
 
 def _day(text: str) -> date:

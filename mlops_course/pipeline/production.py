@@ -15,7 +15,8 @@ from mlops_course.alerting.rules import Watch
 from mlops_course.data.features import Vocabulary
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
-from mlops_course.monitoring import drift, labels
+from mlops_course.drift import calm_weeks
+from mlops_course.monitoring import labels
 from mlops_course.monitoring.performance import Quality
 from mlops_course.monitoring.windows import read_record, window_of
 from mlops_course.pipeline.events import WeekScored
@@ -48,7 +49,7 @@ class Production:
 
     service: Service
     log: Path
-    reference: drift.Reference
+    reference: calm_weeks.Reference
     watch: Watch
     vocabulary: Vocabulary
 
@@ -101,7 +102,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     window = window_of(record, f"the week of {week.monday}", week.monday, days=7)
     answered = window.answered
     alerts = production.watch.look(window).alerts
-    moved = drift.drift_scores(production.reference, answered)
+    moved = calm_weeks.drift_scores(production.reference, answered)
     seen = week.seen_at(today)
     version = answered["version"].iloc[-1] if len(answered) else production.service.version
     event = WeekScored(
@@ -112,7 +113,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
         latency_ms=float(np.median(milliseconds(answers))),
         errors=sum(not answer.is_success for answer in answers),
         drift=moved,
-        drifted=drift.drifted(moved),
+        drifted=calm_weeks.drifted(moved),
         drift_promise=production.reference.promise,
         findings=_findings(seen, production.vocabulary),
         incident=week.struck,

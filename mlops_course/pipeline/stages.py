@@ -26,7 +26,7 @@ from mlops_course.data.flights import (
 )
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import WEEK, Stream
-from mlops_course.monitoring import drift
+from mlops_course.drift import calm_weeks
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.registry import evidence, exams, promotions, versions
 from mlops_course.release import comparison, follower
@@ -59,7 +59,7 @@ class Loaded:
     rows: pd.DataFrame
     held_out: pd.DataFrame
     stream: Stream
-    reference: drift.Reference
+    reference: calm_weeks.Reference
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,10 @@ def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
     }
     stream = Stream(production, scenario.first, scenario.strikes, config.seed)
     day_before = scenario.first - timedelta(days=1)
-    before = load_flights(store.workspace, scenario.first - drift.ROLLING_WEEKS * WEEK, day_before)
-    reference = drift.fit_reference(flights, before)
+    before = load_flights(
+        store.workspace, scenario.first - calm_weeks.ROLLING_WEEKS * WEEK, day_before
+    )
+    reference = calm_weeks.fit_reference(flights, before)
     figures["drift, calm weeks alarmed"] = (
         f"at most {reference.promise:.1%}, {reference.false_alarms_a_year:.0f} a year"
     )

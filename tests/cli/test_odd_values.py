@@ -21,7 +21,7 @@ from mlops_course.training import tracking
 
 ENDLESS = "x" * 10_000_000
 DECIDING = ("gate", "promote", "rollback", "log")
-STATUSES = {name: {1, 2, 3} for name in DECIDING}
+STATUSES = {**{name: {1, 2, 3} for name in DECIDING}, "drift": {2}}
 LETTERS = 2_100  # of what is said, the parser's own line on how to use it left out
 LONGEST_ENTRY = 100 + MAX_WHO_LETTERS + MAX_REASON_LETTERS
 
@@ -57,6 +57,7 @@ FOLDERS = [
     *("\udcff", "/dev/null", "/dev/null/x"),
 ]
 VALUE = "VALUE"
+YEAR = ["--reference", "2013-01-01..2013-03-31", "--window", "2013-09-02..2013-09-08"]
 # What a store with a champion takes: any text that is not empty is a reason, and stays one line.
 MOVES = [
     (TEXTS, ["promote", "1", "--reason", VALUE]),
@@ -81,12 +82,21 @@ COMMANDS = [
     (["-1", "1" + "0" * 30, "9" * 5_000, "1e3", "x", ""], ["simulate", "--seed", VALUE]),
     (TEXTS, ["simulate", "--scenario", VALUE]),
     (TEXTS, ["simulate", "--retrain", VALUE]),
+    ([one for one in NUMBERS if one != "\u0663\u0660\u0660"], ["drift", *YEAR, "--rows", VALUE]),
+    *[
+        (NUMBERS, ["drift", *YEAR, option, VALUE])
+        for option in ("--reference", "--window", "--without")
+    ],
+    (["-1", "1" + "0" * 30, "9" * 5_000, "1e3", "x", ""], ["drift", *YEAR, "--seed", VALUE]),
+    (TEXTS, ["drift", *YEAR, "--incident", VALUE]),
+    (TEXTS, ["drift", *YEAR, "--time", VALUE]),
+    ([one for one in FILES if one], ["drift", VALUE, VALUE]),
     (["-1", "65536", "99999", "9" * 5_000, "1e3", "x", "", "\0"], ["serve", "--port", VALUE]),
     *[
         (FOLDERS, [*command, "--workspace", VALUE])
         for command in (
             *(["gate", "1"], ["promote", "1", "--reason", "why"], ["rollback", "--reason", "why"]),
-            *(["log"], ["simulate"], ["serve"], ["reset", "--yes"]),
+            *(["log"], ["simulate"], ["serve"], ["reset", "--yes"], ["drift", *YEAR]),
         )
     ],
 ]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_course"
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 MAX_ROOMS = 9
-MORE_ROOMS = {"serving": 10, "simulator": 10}
+MORE_ROOMS = {"serving": 10, "simulator": 10, "cli": 10}
 
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
@@ -32,14 +32,15 @@ FLOORS = {
         *("distances", "conformal", "clustered", "confidence_sequences"),
         *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
     ),
-    "data": ("features", "flights", "incidents", "stream", "quality"),
+    "data": ("features", "flights", "incidents", "stream", "quality", "tables", "periods"),
     "training": ("model", "evaluation", "trainer", "tracking"),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
-    "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation", "drift"),
+    "drift": ("profiles", "calm_weeks", "causes", "findings", "reports"),
+    "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation"),
     "alerting": ("alerts", "rules", "rule_files", "scoring", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
@@ -56,7 +57,7 @@ FLOORS = {
     ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
-        *("release", "reset", "main"),
+        *("watch", "release", "reset", "main"),
     ),
 }
 ROOMS = [f"{floor}.{room}" for floor, rooms in FLOORS.items() for room in rooms]

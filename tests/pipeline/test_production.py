@@ -6,7 +6,7 @@ from handmade import week
 
 from mlops_course.alerting.rules import Watch
 from mlops_course.data.flights import load_flights
-from mlops_course.monitoring.drift import fit_reference
+from mlops_course.drift.calm_weeks import fit_reference
 from mlops_course.pipeline.production import Production, ScoredWeek, followed_by
 
 

@@ -21,36 +21,22 @@ import pandas as pd
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.features import CATEGORICAL, FEATURES, WEATHER
+from mlops_course.drift.profiles import Counts, Kind, Profile, profile, table, thinned
 from mlops_course.stats.conformal import false_alarm_range, false_alarm_rate, newest_scores
-from mlops_course.stats.distances import (
-    aligned,
-    kolmogorov_smirnov,
-    leave_one_out,
-    total_variation,
-)
+from mlops_course.stats.distances import kolmogorov_smirnov, leave_one_out, total_variation
 
+KINDS = {name: Kind.CATEGORY if name in CATEGORICAL else Kind.NUMBER for name in FEATURES}
 STEADY = tuple(name for name in FEATURES if name not in WEATHER)
 ROLLING_WEEKS = 12
 MIN_WEEKS = 9  # a week like the others then alarms one time in ten
-FULL_WEEK = 0.8  # of the flights of the smallest reference week
+FULL_WEEK = 0.8  # of the rows of the smallest reference week
 WEEKS_A_YEAR = 52
-
-
-@dataclass(frozen=True)
-class Counts:
-    """A column as counts: its distinct values in ascending order, and how often each occurs."""
-
-    values: np.ndarray
-    counts: np.ndarray
-    missing: int
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What is kept of a week: its number of flights, and its columns as counts."""
-
-    rows: int
-    columns: Mapping[str, Counts] = field(repr=False)
+MEASURES = {
+    Kind.NUMBER: "Kolmogorov-Smirnov",
+    Kind.DATE: "Kolmogorov-Smirnov",
+    Kind.CATEGORY: "total variation",
+}
+MISSING = "share missing"
 
 
 @dataclass(frozen=True)
@@ -59,19 +45,91 @@ class Group:
 
     Attributes
     ----------
-    features
-        Their names.
+    kinds
+        The features, and how each is compared.
     weeks
         The reference weeks, oldest first.
     """
 
-    features: tuple[str, ...]
+    kinds: Mapping[str, Kind]
     weeks: tuple[Profile, ...]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.kinds)
 
     @property
     def promise(self) -> float | None:
         """The chance that a week like the reference weeks alarms; None if they are too few."""
         return false_alarm_rate(len(self.weeks)) if len(self.weeks) >= MIN_WEEKS else None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far one feature of a week lies from the reference weeks.
+
+    Attributes
+    ----------
+    measure
+        What the distance is: that of the values for the feature's kind (`MEASURES`), or the change
+        of the share of missing values where that is larger.
+    distance
+        From 0 for no change to 1.
+    score
+        Above 1 the feature has drifted; NaN where there is no verdict.
+    missing
+        The share of the week's rows without a value.
+    """
+
+    name: str
+    measure: str
+    distance: float
+    score: float
+    missing: float
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the verdict is that it has."""
+        return self.score > 1
+
+
+def judge(group: Group, week: Profile, *, verdict: bool = True) -> tuple[Moved, ...]:
+    """Compare a week with the reference weeks of a group, in the order of its features.
+
+    Some feature's score is above 1 just if the week is the strangest of all, which happens to one
+    that is like the others no more often than `Group.promise` says. A group with too few weeks has
+    distances and no scores; without a week, or for a week without rows, there is nothing to say.
+    A week of which little was seen is compared with equally small samples of the others: few rows
+    lie further off by chance. That helps if what was seen is spread over the week.
+
+    A week equal to one of the reference weeks never alarms: it is no stranger than its equal. Ties
+    within a column do no harm either, as they do to a p-value of Kolmogorov and Smirnov, which is
+    too large then: the distance is the same, and what is far is told by other weeks.
+
+    Parameters
+    ----------
+    verdict
+        Whether scores are wanted, too.
+    """
+    if not group.weeks or not week.rows:
+        return ()
+    judged = verdict and group.promise is not None
+    found = _distances(group, week, alike=judged)
+    of_values = np.column_stack([values for values, _ in found])
+    of_missing = np.column_stack([missing for _, missing in found])
+    apart = np.fmax(of_values, of_missing)
+    scores = newest_scores(apart) if judged else np.full(len(found), np.nan)
+    return tuple(
+        Moved(
+            name,
+            MISSING if not of_values[-1, place] >= of_missing[-1, place] else MEASURES[kind],
+            float(apart[-1, place]),
+            float(scores[place]),
+            week.columns[name].missing / week.rows,
+        )
+        for place, (name, kind) in enumerate(group.kinds.items())
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +178,7 @@ class Reference:
         weeks = self.rolling.weeks
         if flights.empty or _is_small(len(flights), weeks):
             return self
-        weeks = (*weeks, _profile(flights, self.rolling.features))[-ROLLING_WEEKS:]
+        weeks = (*weeks, profile(flights, self.rolling.kinds))[-ROLLING_WEEKS:]
         return replace(self, rolling=replace(self.rolling, weeks=weeks))
 
 
@@ -154,8 +212,10 @@ def fit_reference(
         If a day in ``left_out`` is not the Monday of a whole week.
     """
     causes = left_out or {}
-    steady = _whole_weeks(calm, STEADY)
-    recent = _whole_weeks(calm if before is None else before, WEATHER)
+    kinds_steady = {name: KINDS[name] for name in STEADY}
+    kinds_weather = {name: KINDS[name] for name in WEATHER}
+    steady = _whole_weeks(calm, kinds_steady)
+    recent = _whole_weeks(calm if before is None else before, kinds_weather)
     if wrong := [str(day) for day in causes if day not in {*steady, *recent}]:
         raise ParameterError(
             f"There is no whole week from {' or '.join(wrong)} to leave out.",
@@ -165,27 +225,21 @@ def fit_reference(
     rolling = [week for monday, week in recent.items() if monday not in causes]
     fixed = [week for monday, week in steady.items() if monday not in causes]
     return Reference(
-        Group(WEATHER, tuple(rolling[-ROLLING_WEEKS:])), Group(STEADY, tuple(fixed)), causes
+        Group(kinds_weather, tuple(rolling[-ROLLING_WEEKS:])),
+        Group(kinds_steady, tuple(fixed)),
+        causes,
     )
 
 
 def drift_scores(reference: Reference, flights: pd.DataFrame) -> dict[str, float]:
     """Return how strange the week is in each feature: it has drifted in those above 1.
 
-    A score is the week's strangeness over that of the strangest reference week, scored alike. Some
-    feature of a group is above 1 just if the week is the strangest of all, which happens to a calm
-    week no more often than `Group.promise` says. Features of a group with too few weeks have no
-    score, and a week without flights has none at all.
-
-    A week of which little was seen is compared with equally small samples of the others: few rows
-    lie further off by chance. That helps if what was seen is spread over the week.
+    A score is the week's strangeness over that of the strangest reference week, scored alike
+    (`judge`). Features of a group with too few weeks have no score, and a week without flights has
+    none at all.
     """
-    found: dict[str, float] = {}
-    for group in (reference.rolling, reference.fixed):
-        if group.promise is not None and len(flights):
-            scores = newest_scores(_distances(group, flights))
-            found |= dict(zip(group.features, scores.tolist(), strict=True))
-    return found
+    moved = _judged(reference, flights)
+    return {one.name: one.score for one in moved if not np.isnan(one.score)}
 
 
 def drift_distances(reference: Reference, flights: pd.DataFrame) -> dict[str, float]:
@@ -196,12 +250,7 @@ def drift_distances(reference: Reference, flights: pd.DataFrame) -> dict[str, fl
     no change to 1. How far is far, only other weeks can tell. Features without a reference week
     have no distance, and a week without flights has none at all.
     """
-    found: dict[str, float] = {}
-    for group in (reference.rolling, reference.fixed):
-        if group.weeks and len(flights):
-            newest = _distances(group, flights)[-1]
-            found |= dict(zip(group.features, newest.tolist(), strict=True))
-    return found
+    return {one.name: one.distance for one in _judged(reference, flights)}
 
 
 def drifted(scores: Mapping[str, float]) -> tuple[str, ...]:
@@ -245,72 +294,50 @@ def _promise_of(group: Group) -> str:
     )
 
 
-def _whole_weeks(flights: pd.DataFrame, features: Sequence[str]) -> dict[date, Profile]:
+def _judged(reference: Reference, flights: pd.DataFrame) -> list[Moved]:
+    """Return what both groups say of a week."""
+    found: list[Moved] = []
+    for group in (reference.rolling, reference.fixed):
+        if group.weeks:
+            found.extend(judge(group, profile(flights, group.kinds)))
+    return found
+
+
+def _whole_weeks(flights: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[date, Profile]:
     """Return the weeks from Monday to Sunday that have flights on every day, by their Monday."""
     mondays = flights["date"] - pd.to_timedelta(flights["date"].dt.day_of_week, unit="D")
     return {
-        monday.date(): _profile(week, features)
+        monday.date(): profile(week, kinds)
         for monday, week in flights.groupby(mondays)
         if week["date"].nunique() == timedelta(weeks=1).days
     }
 
 
-def _profile(flights: pd.DataFrame, features: Sequence[str]) -> Profile:
-    return Profile(len(flights), {name: _counts(flights, name) for name in features})
-
-
-def _counts(flights: pd.DataFrame, name: str) -> Counts:
-    """Count a column's values; one that is not there at all counts as missing in every row."""
-    column = flights[name] if name in flights else pd.Series(np.nan, flights.index)
-    if name not in CATEGORICAL:
-        numbers = column.to_numpy(dtype="float64")
-        present = numbers[~np.isnan(numbers)]
-        values, counts = np.unique(present, return_counts=True)
-        return Counts(values, counts, len(numbers) - len(present))
-    codes, names = pd.factorize(column)
-    present = codes[codes >= 0]
-    words = np.array(names, dtype=str)
-    order = words.argsort()
-    counts = np.bincount(present, minlength=len(words))
-    return Counts(words[order], counts[order], len(codes) - len(present))
-
-
 def _is_small(rows: int, weeks: Sequence[Profile]) -> bool:
-    """Return whether so few flights are not comparable with the reference weeks as they are."""
+    """Return whether so few rows are not comparable with the reference weeks as they are."""
     return rows < FULL_WEEK * min((week.rows for week in weeks), default=0)
 
 
-def _distances(group: Group, flights: pd.DataFrame) -> np.ndarray:
-    """Return how far each week is from all the others, shape (weeks + 1, features), newest last."""
-    newest = _profile(flights, group.features)
-    small = _is_small(newest.rows, group.weeks)
-    columns = []
+def _distances(group: Group, newest: Profile, alike: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return how far each week is from all the others, the newest last.
+
+    A pair for each feature: by its values, and by the share that is missing, shape (weeks + 1,).
+    If the weeks are to be ``alike``, no more rows count of one than of a newest that is small.
+    """
+    small = alike and _is_small(newest.rows, group.weeks)
+    found = []
     for name in group.features:
-        table = _table([week.columns[name] for week in (*group.weeks, newest)])
-        if small:
-            table = _thinned(table, newest.rows)
-        columns.append(_apart(table, name))
-    return np.column_stack(columns)
+        column = [week.columns[name] for week in (*group.weeks, newest)]
+        found.append(_apart(column, newest.rows if small else None))
+    return found
 
 
-def _table(weeks: Sequence[Counts]) -> np.ndarray:
-    """Return the counts of all weeks, shape (weeks, 1 + values); the missing come first."""
-    present = aligned([(week.values, week.counts) for week in weeks])
-    return np.column_stack([[week.missing for week in weeks], present])
-
-
-def _thinned(table: np.ndarray, rows: int) -> np.ndarray:
-    """Draw so many rows from each week that has more: anew for another week, else the same."""
-    generator = np.random.default_rng(table[-1])
-    sizes = np.minimum(table.sum(axis=1), rows)
-    drawn = zip(table, sizes, strict=True)
-    return np.array([generator.multivariate_hypergeometric(week, size) for week, size in drawn])
-
-
-def _apart(table: np.ndarray, name: str) -> np.ndarray:
-    """Return each week's distance from the others together, in one feature."""
-    present = table[:, 1:]
-    distance = total_variation if name in CATEGORICAL else kolmogorov_smirnov
-    of_values = leave_one_out(distance, present)
-    is_there = np.column_stack([table[:, 0], present.sum(axis=1)])
-    return np.fmax(of_values, leave_one_out(total_variation, is_there))
+def _apart(column: Sequence[Counts], rows: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return each week's distance from the others together, as it is or in so many rows."""
+    counts = table(column)
+    if rows is not None:
+        counts = thinned(counts, rows)
+    present = counts[:, 1:]
+    distance = total_variation if column[0].kind is Kind.CATEGORY else kolmogorov_smirnov
+    is_there = np.column_stack([counts[:, 0], present.sum(axis=1)])
+    return leave_one_out(distance, present), leave_one_out(total_variation, is_there)

@@ -9,16 +9,19 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, WEATHER
 from mlops_course.data.flights import load_flights
 from mlops_course.data.incidents import INCIDENTS
-from mlops_course.monitoring.drift import (
+from mlops_course.drift.calm_weeks import (
     MIN_WEEKS,
     ROLLING_WEEKS,
     STEADY,
+    Group,
     drift_distances,
     drift_scores,
     drifted,
     fit_reference,
+    judge,
     promise_in_words,
 )
+from mlops_course.drift.profiles import profile
 
 APRIL, AUTUMN = date(2013, 4, 1), date(2013, 9, 23)
 BLIZZARD = {date(2013, 2, 4): "the blizzard of 8 and 9 February"}
@@ -151,6 +154,33 @@ def test_reference_when_it_has_no_week_then_nothing_is_known_and_it_fills_as_wee
     for week in calm.values():
         reference = reference.followed_by(week)
     assert set(drift_scores(reference, autumn)) == set(WEATHER)
+
+
+@pytest.mark.parametrize("rows", [1, 30, 1_000, None])
+def test_week_when_it_equals_a_reference_week_then_never_alarms(calm, winter, rows):
+    """It is no stranger than its equal; rows drawn of both may differ, so whole weeks are meant."""
+    if rows is None:
+        assert all(drifted(drift_scores(winter, week)) == () for week in calm.values())
+        return
+    few = {monday: week.sample(rows, random_state=0) for monday, week in calm.items()}
+    reference = fit_reference(pd.concat(calm.values()))
+    groups = (reference.rolling, reference.fixed)
+    for group in groups:
+        weeks = tuple(profile(week, group.kinds) for week in few.values())
+        small = Group(group.kinds, weeks)
+        assert not any(one.drifted for week in weeks for one in judge(small, week))
+
+
+@pytest.mark.parametrize("incident", ["clock", "timezone", "hours", "celsius", "dead-weather"])
+@pytest.mark.parametrize("rows", [1_000, 3_000])
+def test_drifted_week_when_some_of_its_flights_are_drawn_then_the_verdict_is_kept(
+    references, autumn, incident, rows
+):
+    changed = INCIDENTS[incident].apply(autumn)
+    whole = drifted(drift_scores(references[AUTUMN], changed))
+    for seed in range(5):
+        some = drift_scores(references[AUTUMN], changed.sample(rows, random_state=seed))
+        assert drifted(some)[0] in whole
 
 
 # ---- real weeks

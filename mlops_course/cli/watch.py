@@ -1,0 +1,207 @@
+"""The command that watches data: has a window drifted from a reference?
+
+It compares flights of the real year, chosen by their days, or two files of anybody's.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_course.cli.terminal import DONE, FAILED, MISUSED
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import one_line, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_course.data.periods import Days
+    from mlops_course.drift.calm_weeks import Moved
+    from mlops_course.drift.reports import Report
+
+DRIFT_STATUSES = (
+    "Exit status: 0 calm; 1 alarm: the window is stranger than every calm week; 2 there is no "
+    "verdict: too few calm weeks or rows, no time column, or the command was misused."
+)
+MAX_SHOWN = 40
+NAME_WIDTH = 24
+
+
+def drift(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Compare a window with a reference and print the report; the status is the verdict."""
+    _check_use(options)
+    from mlops_course.drift.reports import as_record, compare
+
+    if options.files:
+        reference, window = _own_files(options.files, options.time)
+        time = options.time
+        days = None
+    else:
+        reference, window = _flights(options.reference, options.window, options.incident)
+        time = "date"
+        days = options.window
+    if options.rows is not None:
+        window = _drawn(window, options.rows, options.seed)
+    report = compare(reference, window, time, days=days, without=options.without)
+    if options.json:
+        print(json.dumps(as_record(report), allow_nan=False))
+    else:
+        print("\n".join(_told(report)))
+    if report.alarm is None:
+        return MISUSED
+    return FAILED if report.alarm else DONE
+
+
+def _check_use(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together, before anything is read."""
+    names = ("reference", "window", "incident")
+    for_flights = [f"--{name}" for name in names if getattr(options, name) is not None]
+    if options.files and for_flights:
+        raise ParameterError(
+            f"{' and '.join(for_flights)} are for flights, and files are named.",
+            "Flights of the year are compared with each other, or two files.",
+            "Leave out the options, or the files.",
+        )
+    if options.files and len(options.files) != 2:
+        raise ParameterError(
+            f"Files are compared two at a time, and {len(options.files)} are named.",
+            "The first is the reference, the second the window.",
+            "Write drift REFERENCE WINDOW --time COLUMN.",
+        )
+    if not options.files and not (options.reference and options.window):
+        raise ParameterError(
+            "It is not said what to compare.",
+            "It takes calm days and the days to judge, or two files.",
+            "Write for instance drift --reference 2013-01-01..2013-03-31 --window "
+            "2013-09-02..2013-09-08.",
+        )
+    if options.time is not None and not options.files:
+        raise ParameterError(
+            f"The flights have no need of --time {short(options.time)}.",
+            "Their days are known; the option is for files.",
+            "Leave it out.",
+        )
+    if options.without and options.files and options.time is None:
+        raise ParameterError(
+            "Without a time column no days can be left out.",
+            "--without goes by the days of the rows.",
+            "Name the column that says when a row was with --time.",
+        )
+    if not 0 <= options.seed < 2**63:
+        raise ParameterError(
+            f"The seed is {short(options.seed)}.",
+            "A seed is a whole number from 0 on, below 2 to the power of 63.",
+            "Give --seed 1, for instance.",
+        )
+
+
+def _own_files(files: Sequence[Path], time: str | None) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    from mlops_course.data.tables import read_table
+
+    return read_table(files[0], keep=time), read_table(files[1], keep=time)
+
+
+def _flights(
+    reference: "Days", window: "Days", incident: str | None
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Return the flights of both periods, with what the model sees; an incident hits the window."""
+    from mlops_course.core.workspace import open_workspace
+    from mlops_course.data.features import FEATURES
+    from mlops_course.data.flights import FIRST_DAY, LAST_DAY, load_flights
+    from mlops_course.data.incidents import INCIDENTS
+
+    if incident is not None and incident not in INCIDENTS:
+        raise ParameterError(
+            f"There is no incident {short(incident)!r}.",
+            f"There are {', '.join(INCIDENTS)}.",
+            "Choose one of these.",
+        )
+    for days in (reference, window):
+        if days.first < FIRST_DAY or days.last > LAST_DAY:
+            raise ParameterError(
+                f"The flights do not reach from {days.first} to {days.last}.",
+                f"The data covers {FIRST_DAY} to {LAST_DAY}.",
+                "Choose days inside it.",
+            )
+    workspace = open_workspace()
+    calm = load_flights(workspace, reference.first, reference.last)
+    rows = load_flights(workspace, window.first, window.last)
+    rows = INCIDENTS[incident or "none"].apply(rows)
+    columns = ["date", *FEATURES]
+    return calm[columns], rows[columns]
+
+
+def _drawn(window: "pd.DataFrame", rows: int, seed: int) -> "pd.DataFrame":
+    """Return so many rows of the window by lot, in their order."""
+    import numpy as np
+
+    if not 0 < rows <= len(window):
+        raise ParameterError(
+            f"The window has {len(window):,} rows; {short(rows)} were to be drawn.",
+            "Some of its rows can be drawn, each once.",
+            f"Give --rows from 1 to {len(window)}, or leave it out.",
+        )
+    order = np.random.default_rng(seed).permutation(len(window))[:rows]
+    return window.iloc[np.sort(order)]
+
+
+def _told(report: "Report") -> Iterator[str]:
+    """Yield the lines of a report: the verdict, its promise, the features, the findings."""
+    yield _verdict(report)
+    if report.at_most is not None:
+        yield (
+            f"Of windows like the calm ones at most 1 in {report.periods + 1} "
+            f"({report.at_most:.1%}) alarms. That is promised for one look, at days of the same "
+            "season."
+        )
+    yield ""
+    shown = report.features[:MAX_SHOWN]
+    width = max([len("feature"), *(min(len(one.name), NAME_WIDTH) for one in shown)])
+    yield f"{'feature':<{width}}  {'measure':<18}  distance  score  missing"
+    for one in shown:
+        yield _line(one, width)
+    if len(report.features) > MAX_SHOWN:
+        yield f"... and {len(report.features) - MAX_SHOWN} more, which --json holds."
+    if report.findings:
+        yield ""
+        yield from (f"- {one_line(finding)}" for finding in report.findings[:MAX_SHOWN])
+    if len(report.findings) > MAX_SHOWN:
+        yield f"... and {len(report.findings) - MAX_SHOWN} more, which --json holds."
+
+
+def _verdict(report: "Report") -> str:
+    """Return the verdict as a sentence, or why there is none."""
+    from mlops_course.drift.calm_weeks import MIN_WEEKS
+    from mlops_course.drift.findings import rows_in_words
+    from mlops_course.drift.reports import MIN_ROWS
+
+    rows = rows_in_words(report.rows)
+    like = _periods(report.period_days)
+    if report.alarm:
+        return f"ALARM: {rows}, stranger than each of {report.periods} {like}."
+    if report.alarm is not None:
+        return f"Calm: {rows}, not stranger than each of {report.periods} {like}."
+    if not report.period_days:
+        why = "it takes a column that says when a row was; name it with --time"
+    elif report.rows < MIN_ROWS:
+        why = f"the window has {rows}, and it takes {MIN_ROWS}"
+    else:
+        why = f"the reference holds {report.periods} {like}, and it takes {MIN_WEEKS}"
+    return f"No verdict: {why}. What follows are distances; how far is far, only other weeks tell."
+
+
+def _periods(days: int) -> str:
+    if days == 7:
+        return "calm weeks"
+    return "calm days" if days == 1 else f"calm stretches of {days} days"
+
+
+def _line(one: "Moved", width: int) -> str:
+    score = "" if one.score != one.score else f"{one.score:.2f}"
+    mark = "  DRIFTED" if one.drifted else ""
+    name = short(one.name, NAME_WIDTH)
+    return (
+        f"{name:<{width}}  {one.measure:<18}  {one.distance:>8.3f}  {score:>5}  "
+        f"{one.missing:>7.1%}{mark}"
+    )
