@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from counting import CHAMPION, Count, RealYear, blocks_of, together
 
+from mlops_course.data.features import CATEGORICAL, FEATURES
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.monitoring.estimation import BAND, estimate_accuracy
 from mlops_course.stats.adwin import Adwin
@@ -20,12 +21,22 @@ from mlops_course.stats.calibration import fit_calibration
 from mlops_course.stats.clustered import cluster_sums
 from mlops_course.stats.confidence_sequences import MIN_UNITS, half_width
 from mlops_course.stats.cusum import Cusum
+from mlops_course.stats.distances import (
+    bin_by_quantiles,
+    chi_squared,
+    jensen_shannon,
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_p_value,
+    population_stability_index,
+)
 from mlops_course.stats.page_hinkley import PageHinkley
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.trainer import TrainingConfig, train
 
 APRIL = "2013-04-01"
 OBJECTIVE = 0.1
+WINDOWS = (200, 1_000, 6_000)
+DRAWS = 100
 STREAMS = {1_000: 500, 10_000: 100}
 YEARS = 200
 A_YEAR = 364
@@ -69,6 +80,7 @@ def sections(year: RealYear) -> dict[str, Iterator[Count]]:
     """Return the sections by their titles."""
     days = days_of(year)
     return {
+        "Textbook limits of distances, nothing broken": textbook_limits(year),
         "Stream detectors, nothing broken": calm_streams(days),
         "Stream detectors by day: alarms a year": alarms_a_year(days),
         "Stream detectors by day, broken from one day to the next": broken_days(days),
@@ -91,6 +103,67 @@ def days_of(year: RealYear) -> Days:
         errors[name] = 1 - right
     shares = {name: cluster_sums(wrong, number) / sizes for name, wrong in errors.items()}
     return Days(errors, shares, number)
+
+
+# ---- distances with the limits that one finds in books and packages
+
+
+def textbook_limits(year: RealYear) -> Iterator[Count]:
+    """Whole calm weeks, each against the others, and windows drawn from all of them by lot."""
+    flights = year.everything
+    flights = flights[flights["date"].between("2013-01-07", "2013-03-31")]
+    week = ((flights["date"] - pd.Timestamp("2013-01-07")).dt.days // WEEK_DAYS).to_numpy()
+    weeks = week.max() + 1
+    for name, rung in limits_crossed(flights, week).items():
+        yield Count(f"{name}: whole calm weeks, alarm", rung[:weeks].sum(), weeks, "")
+    for rows in WINDOWS:
+        found: dict[str, list[bool]] = {}
+        for turn in range(DRAWS):
+            # One window, taken out of all rows; the rest is its reference.
+            drawn = np.random.default_rng(turn).permutation(len(flights)) >= rows
+            for name, rung in limits_crossed(flights, drawn.astype(int)).items():
+                found.setdefault(name, []).append(rung[0])
+        for name, first in found.items():
+            yield Count(f"{name}: {rows:,} flights drawn by lot, alarm", sum(first), DRAWS, "")
+
+
+def limits_crossed(flights: pd.DataFrame, number: np.ndarray) -> dict[str, np.ndarray]:
+    """Return for each sample whether any feature is beyond a limit, against the other samples.
+
+    Parameters
+    ----------
+    number
+        To which sample each flight belongs, from 0, shape (rows,).
+    """
+    crossed = {}
+    for name in FEATURES:
+        table = counts_of(flights[name], number)
+        others = table.sum(axis=0) - table
+        if name in CATEGORICAL:
+            p_value = chi_squared(table, others)[1]
+            binned = table
+        else:
+            gap = kolmogorov_smirnov(table, others)
+            p_value = kolmogorov_smirnov_p_value(gap, table.sum(axis=1), others.sum(axis=1))
+            binned = bin_by_quantiles(table, table.sum(axis=0))
+        rest = binned.sum(axis=0) - binned
+        crossed[name] = (
+            p_value < ALPHA / len(FEATURES),
+            population_stability_index(binned, rest) > 0.25,
+            jensen_shannon(binned, rest) > 0.1,
+        )
+    limits = ("p-value, Bonferroni over 14 features", "PSI above .25", "Jensen-Shannon above .1")
+    rung = np.any(list(crossed.values()), axis=0)
+    return dict(zip(limits, rung, strict=True))
+
+
+def counts_of(column: pd.Series, number: np.ndarray) -> np.ndarray:
+    """Return the counts of each sample over the column's values, shape (samples, values)."""
+    codes, values = pd.factorize(column, sort=True)
+    known = codes >= 0
+    table = np.zeros((number.max() + 1, len(values)), dtype=np.int64)
+    np.add.at(table, (number[known], codes[known]), 1)
+    return table
 
 
 # ---- detectors that take one value at a time

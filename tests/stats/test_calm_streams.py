@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 
+from mlops_course.data.flights import load_flights
 from mlops_course.stats.adwin import Adwin
 from mlops_course.stats.betting import wealth
 from mlops_course.stats.clustered import cluster_sums
 from mlops_course.stats.cusum import Cusum
+from mlops_course.stats.distances import (
+    aligned,
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_p_value,
+)
 from mlops_course.stats.page_hinkley import PageHinkley
 from mlops_course.training.evaluation import right_calls
 
@@ -36,6 +42,27 @@ def count(detector, values):
         detector.update(value)
         alarms += detector.drift_detected
     return alarms
+
+
+def p_values(samples):
+    """Return the p-value of each sample against all the others together."""
+    table = aligned([np.unique(sample, return_counts=True) for sample in samples])
+    others = table.sum(axis=0) - table
+    gaps = kolmogorov_smirnov(table, others)
+    return kolmogorov_smirnov_p_value(gaps, table.sum(axis=1), others.sum(axis=1))
+
+
+def test_p_value_when_calm_weeks_are_whole_then_calls_each_different_and_shuffled_rows_hardly(
+    shared_workspace,
+):
+    flights = load_flights(shared_workspace, "2013-01-07", "2013-03-31")
+    week = ((flights["date"] - flights["date"].min()).dt.days // 7).to_numpy()
+    known = flights["temp"].notna().to_numpy()
+    temperature = flights["temp"].to_numpy()[known]
+    weeks = np.split(temperature, np.flatnonzero(np.diff(week[known])) + 1)
+    assert len(weeks) == 12 and (p_values(weeks) < 0.05 / 14).all()
+    shuffled = np.random.default_rng(0).permutation(temperature)
+    assert (p_values(np.array_split(shuffled, 60)) < 0.05 / 14).sum() <= 3
 
 
 def test_cusum_when_settings_are_the_textbook_s_then_alarms_on_most_calm_streams_of_flights():
