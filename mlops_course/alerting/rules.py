@@ -5,20 +5,22 @@ limit and ends it after so many back behind another, so that a value at the edge
 flap. A window that cannot tell neither begins an episode nor ends one, and is a finding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import isnan
 
 from mlops_course.alerting.alerts import Alert
 from mlops_course.core.errors import ParameterError
+from mlops_course.drift.calm_weeks import Reference
 from mlops_course.monitoring.figures import FIGURES, SAMPLES, Terms, range_of
 from mlops_course.monitoring.performance import MIN_DAYS
-from mlops_course.monitoring.windows import Record, Window, by_count, by_days
+from mlops_course.monitoring.windows import Record, Window, by_count, by_days, with_drift
 
 SEVERITIES = ("page", "ticket", "note")
 DAYS = "days"
 FLIGHTS = "flights"
+DRIFT = "drift_score"
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,32 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """A rule that cannot tell about a window: of what it rests on there is too little."""
+
+    rule: str
+    window: str
+    seen: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: cannot tell for {self.window}, {self.seen}."
+
+
+@dataclass(frozen=True)
 class Look:
     """What rules have to say about a window: what fires, and what nobody could tell."""
 
     alerts: tuple[Alert, ...] = ()
-    findings: tuple[str, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A window of a length such as ``7 days``, and what its rules have to say."""
+
+    length: str
+    window: Window
+    look: Look
 
 
 @dataclass
@@ -132,19 +155,19 @@ class Watch:
     def look(self, window: Window) -> Look:
         """Hold the next window against all rules."""
         alerts = []
-        findings = []
+        unknown = []
         for rule in self.rules:
             figure = FIGURES[rule.figure]
             value = figure.of(window, self.terms)
             sample = SAMPLES[figure.sample](window)
             if isnan(value) or sample < rule.min_sample:
-                findings.append(_cannot_tell(rule, window, sample))
+                unknown.append(Unknown(rule.name, window.name, f"{sample:,} {figure.sample}"))
                 continue
             progress = advanced(rule, self._progress[rule.name], value, window.name)
             self._progress[rule.name] = progress
             if progress.firing:
                 alerts.append(_alert(rule, window, progress.since, value))
-        return Look(tuple(alerts), tuple(findings))
+        return Look(tuple(alerts), tuple(unknown))
 
 
 def advanced(rule: Rule, progress: Progress, value: float, window: str = "") -> Progress:
@@ -170,20 +193,32 @@ def advanced(rule: Rule, progress: Progress, value: float, window: str = "") -> 
 
 
 def evaluate(
-    rules: Sequence[Rule], record: Record, terms: Terms | None = None
-) -> list[tuple[Window, Look]]:
+    rules: Sequence[Rule],
+    record: Record,
+    terms: Terms | None = None,
+    reference: Reference | None = None,
+) -> list[Watched]:
     """Cut a record into the windows that rules ask for, and hold each against its rules.
+
+    Parameters
+    ----------
+    reference
+        What the inputs are compared with; without it, nobody can tell whether they have drifted.
 
     Returns
     -------
-    Window and look, in the order of the windows' ends, shorter windows first.
+    In the order of the windows' ends, shorter windows first.
     """
     terms = terms or Terms()
     found = []
     for length in sorted({rule.window for rule in rules}, key=window_length):
-        watch = Watch([rule for rule in rules if rule.window == length], terms)
-        found += [(window, watch.look(window)) for window in cut(record, length)]
-    return sorted(found, key=lambda one: one[0].end)
+        chosen = [rule for rule in rules if rule.window == length]
+        windows: Iterable[Window] = cut(record, length)
+        if reference and any(rule.figure == DRIFT for rule in chosen):
+            windows = with_drift(windows, reference)
+        watch = Watch(chosen, terms)
+        found += [Watched(length, window, watch.look(window)) for window in windows]
+    return sorted(found, key=lambda one: one.window.end)
 
 
 def cut(record: Record, length: str) -> list[Window]:
@@ -253,6 +288,8 @@ def _faults_of_window(rule: Rule) -> list[str]:
     counts_flights = FIGURES[rule.figure].sample != "requests"
     if unit == FLIGHTS and counts_flights and rule.min_sample > number:
         found.append(f"It can never fire: its windows hold {number} flights.")
+    if rule.figure == DRIFT and (unit == FLIGHTS or number % 7):
+        found.append("It can never fire: whole weeks are compared with whole weeks.")
     if rule.figure == "volume" and unit == FLIGHTS:
         found.append("It can never fire: its windows all hold as many flights.")
     return found
@@ -303,8 +340,3 @@ def _message(rule: Rule, window: Window, value: float) -> str:
     side = "above" if rule.above is not None else "below"
     meaning = FIGURES[rule.figure].meaning
     return f"{meaning.capitalize()}: {value:.3g} in {window.name}, {side} {rule.limit:g}."
-
-
-def _cannot_tell(rule: Rule, window: Window, sample: int) -> str:
-    what = FIGURES[rule.figure].sample
-    return f"{rule.name}: cannot tell for {window.name}, {sample:,} {what}."

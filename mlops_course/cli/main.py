@@ -137,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     command("doctor", doctor.report, "Look at versions, memory, disk, ports and store.")
     _add_simulate(command)
     _add_drift(command)
+    _add_monitor(command)
     _add_decisions(command)
     serve = command("serve", release.serve, "Serve the champion over HTTP until interrupted.")
     serve.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
@@ -231,6 +232,19 @@ def _add_drift(command: AddCommand) -> None:
     striking = "let an incident strike the window's flights"
     drift.add_argument("--incident", metavar="NAME", help=striking)
     drift.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def _add_monitor(command: AddCommand) -> None:
+    """Add the command that holds a prediction log against alert rules."""
+    text = "Hold a prediction log and its labels against alert rules."
+    monitor = command("monitor", watch.monitor, text, **_deciding(watch.MONITOR_STATUSES))
+    ruling = "a file of alert rules; by default notebooks/07_rules.toml of the clone"
+    monitor.add_argument("--rules", type=Path, metavar="FILE", help=ruling)
+    logging = (
+        "the prediction log; by default the workspace's latest that has a label store beside it"
+    )
+    monitor.add_argument("--log", type=Path, metavar="FILE", help=logging)
+    monitor.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
 
 def _days(text: str) -> "Days":

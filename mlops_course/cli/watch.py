@@ -1,29 +1,43 @@
-"""The command that watches data: has a window drifted from a reference?
+"""The commands that watch: has a window of data drifted, and does an alert rule fire?
 
-It compares flights of the real year, chosen by their days, or two files of anybody's.
+The first compares flights of the real year, chosen by their days, or two files of anybody's. The
+second reads what a service has written down, and the labels that have arrived.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_course.cli.terminal import DONE, FAILED, MISUSED
-from mlops_course.core.errors import ParameterError
+from mlops_course.core.errors import DataError, ParameterError, WorkspaceError
 from mlops_course.core.texts import one_line, short
+from mlops_course.core.workspace import CLONE, Workspace, default_home, open_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_course.alerting.rules import Watched
     from mlops_course.data.periods import Days
-    from mlops_course.drift.calm_weeks import Moved
+    from mlops_course.drift.calm_weeks import Moved, Reference
     from mlops_course.drift.reports import Report
+    from mlops_course.monitoring.figures import Terms
+    from mlops_course.monitoring.windows import Record
 
 DRIFT_STATUSES = (
     "Exit status: 0 calm; 1 alarm: the window is stranger than every calm week; 2 there is no "
     "verdict: too few calm weeks or rows, no time column, or the command was misused."
 )
+MONITOR_STATUSES = (
+    "Exit status: 0 no rule fires on the latest window; 1 one does; 2 the command or the rules "
+    "file was misused; 3 it could not be judged: there is no log, no label store, or no flight."
+)
+RULES_FILE = CLONE / "notebooks" / "07_rules.toml"
 MAX_SHOWN = 40
 NAME_WIDTH = 24
 
@@ -106,7 +120,6 @@ def _flights(
     reference: "Days", window: "Days", incident: str | None
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return the flights of both periods, with what the model sees; an incident hits the window."""
-    from mlops_course.core.workspace import open_workspace
     from mlops_course.data.features import FEATURES
     from mlops_course.data.flights import FIRST_DAY, LAST_DAY, load_flights
     from mlops_course.data.incidents import INCIDENTS
@@ -205,3 +218,119 @@ def _line(one: "Moved", width: int) -> str:
         f"{name:<{width}}  {one.measure:<18}  {one.distance:>8.3f}  {score:>5}  "
         f"{one.missing:>7.1%}{mark}"
     )
+
+
+def monitor(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Hold what a service has written down against alert rules, window by window."""
+    from mlops_course.alerting.rule_files import read_rules
+    from mlops_course.alerting.rules import evaluate
+    from mlops_course.monitoring.windows import read_record
+
+    file = read_rules(options.rules or RULES_FILE)
+    record = read_record(options.log or _latest_log(Workspace(default_home())))
+    if record.flights.empty:
+        raise DataError(
+            "The label store announces no flight.",
+            "Windows are made of the flights that were to be asked about.",
+            "Write them down with monitoring.labels.expect, or run `mlops-course simulate`.",
+        )
+    terms, reference = _as_trained(file.terms, record)
+    watched = evaluate(file.rules, record, terms, reference)
+    if options.json:
+        print(json.dumps(_watch_record(watched, record, terms), allow_nan=False))
+    else:
+        print("\n".join(_watch_lines(watched, record)))
+    return FAILED if _firing(watched) else DONE
+
+
+def _latest_log(workspace: Workspace) -> Path:
+    """Return the prediction log with a label store that was written last."""
+    from mlops_course.core.workspace import logs
+    from mlops_course.monitoring.labels import beside
+
+    with_labels = [log for log in logs(workspace) if beside(log).exists()]
+    if not with_labels:
+        raise WorkspaceError(
+            f"The workspace {workspace.root} has no prediction log with a label store beside it.",
+            "A pipeline run leaves both.",
+            "Run `mlops-course simulate` first, or name a log with --log.",
+        )
+    return max(with_labels, key=lambda log: log.stat().st_mtime)
+
+
+def _as_trained(terms: "Terms", record: "Record") -> "tuple[Terms, Reference | None]":
+    """Return the terms with what training knew, and the calm weeks to compare inputs with.
+
+    There are none where the log is of other days than those of the data.
+    """
+    from mlops_course.data.features import vocabulary_of
+    from mlops_course.data.flights import FIRST_DAY, LAST_DAY, LAST_HELD_OUT, load_flights
+    from mlops_course.data.stream import WEEK
+    from mlops_course.drift.calm_weeks import ROLLING_WEEKS, fit_reference
+
+    winter = load_flights(open_workspace(), FIRST_DAY, LAST_HELD_OUT)
+    known = replace(terms, vocabulary=vocabulary_of(winter))
+    begin = record.flights["date"].min().date()
+    if not FIRST_DAY + ROLLING_WEEKS * WEEK <= begin <= LAST_DAY:
+        return known, None
+    before = load_flights(open_workspace(), begin - ROLLING_WEEKS * WEEK, begin - timedelta(days=1))
+    return known, fit_reference(winter, before)
+
+
+def _firing(watched: "Sequence[Watched]") -> list[str]:
+    """Return the names of the rules that fire on the latest window of their length."""
+    latest = {one.length: one.look for one in watched}
+    return [alert.rule for look in latest.values() for alert in look.alerts]
+
+
+def _watch_record(
+    watched: "Sequence[Watched]", record: "Record", terms: "Terms"
+) -> dict[str, object]:
+    """Return the object that ``monitor --json`` prints; what nobody can know is null."""
+    from mlops_course.monitoring.figures import measured
+
+    windows = []
+    for one in watched:
+        quality = one.window.quality
+        figures = measured(one.window, terms)
+        windows.append(
+            {
+                "window": one.window.name,
+                "length": one.length,
+                "start": one.window.start.isoformat(),
+                "end": one.window.end.isoformat(),
+                "answered": quality.answered,
+                "unanswered": quality.unanswered,
+                "labelled": quality.labelled,
+                "figures": {name: _known(value) for name, value in figures.items()},
+                "unknown": [unknown.rule for unknown in one.look.unknown],
+            }
+        )
+    alerts = [asdict(alert) for one in watched for alert in one.look.alerts]
+    return {"windows": windows, "alerts": alerts, "findings": list(record.findings)}
+
+
+def _known(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _watch_lines(watched: "Sequence[Watched]", record: "Record") -> Iterator[str]:
+    """Yield what fired, an episode a line, and what nobody could tell."""
+    flights = record.flights
+    yield (
+        f"{len(flights):,} flights from {flights['date'].min():%Y-%m-%d} to "
+        f"{flights['date'].max():%Y-%m-%d}, {len(watched)} windows."
+    )
+    began = [alert for one in watched for alert in one.look.alerts if alert.since == alert.window]
+    now = _firing(watched)
+    for alert in began:
+        yield f"{alert.severity:<6}  {alert.rule}: {one_line(alert.message)}"
+        yield f"        {alert.owner}: {one_line(alert.runbook)}"
+    yield f"Firing now: {', '.join(now)}." if now else "No rule fires now."
+    yield from (f"- {finding}" for finding in record.findings)
+    unknown: dict[str, list[str]] = {}
+    for one in chain.from_iterable(seen.look.unknown for seen in watched):
+        unknown.setdefault(one.rule, []).append(one.window)
+    for rule, windows in unknown.items():
+        times = "once" if len(windows) == 1 else f"{len(windows)} times"
+        yield f"- {rule}: could not tell {times}, the last for {windows[-1]}."

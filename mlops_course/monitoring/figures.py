@@ -162,6 +162,10 @@ def _unseen(window: Window, terms: Terms) -> float:
     return _largest(pd.Series(shares))
 
 
+def _drifted(window: Window, _: Terms) -> float:
+    return max(window.drift_scores.values(), default=nan)
+
+
 def _called_late(window: Window, _: Terms) -> float:
     return window.quality.predicted_late
 
@@ -241,6 +245,7 @@ _CATALOGUE = (
     Figure("missing_share", "largest share of a column that is missing", _missing, "answered"),
     Figure("out_of_range_share", "largest share outside its range", _out_of_range, "answered"),
     Figure("unseen_share", "largest share of unknown categories", _unseen, "answered"),
+    Figure("drift_score", "how strange the strangest input is", _drifted, "answered", high=inf),
     Figure("called_late", "share of flights called late", _called_late, "answered"),
     Figure("confidence", "mean probability of the calls made", _confidence, "answered", 0.5),
     Figure("unsure_share", "share with a probability from 25 to 75%", _unsure, "answered"),

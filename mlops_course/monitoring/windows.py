@@ -4,7 +4,7 @@ A window holds what was to be asked, so that one without an answer, a label or e
 still a window: the worst week is the one about which nothing is known.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -15,6 +15,7 @@ import pandas as pd
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.features import FEATURES
+from mlops_course.drift.calm_weeks import Reference, drift_scores
 from mlops_course.monitoring.labels import Labels, beside, read_labels
 from mlops_course.monitoring.performance import Quality, join, measure
 from mlops_course.serving.prediction_log import KEY, read_predictions, read_requests
@@ -45,6 +46,8 @@ class Window:
     usual_flights
         The median number of flights of the last windows before it, of those on the same weekday
         where windows are no whole weeks; NaN for the first.
+    drift_scores
+        What `drift.calm_weeks.drift_scores` returns; empty where nothing was compared.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Window:
     flights: pd.DataFrame = field(repr=False)
     requests: pd.DataFrame = field(repr=False)
     usual_flights: float = float("nan")
+    drift_scores: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @cached_property
     def quality(self) -> Quality:
@@ -95,16 +99,14 @@ class Record:
         asked_at = labels["request_id"].map(asked)
         answered = self.answers["request_id"].drop_duplicates()
         counted = {
-            "entries of the log cannot be read": len(self.answers.attrs.get("unreadable", {})),
-            "requests were announced twice": len(expected) - len(asked),
-            "answered requests were never announced": (~answered.isin(asked.index)).sum(),
-            "labels are of flights that were never to be asked about": asked_at.isna().sum(),
-            "labels are dated before their flight": (labels["at"] < asked_at).sum(),
-            "flights have two labels that differ": (
-                labels.groupby(KEY)["late"].nunique() > 1
-            ).sum(),
+            "Entries of the log that cannot be read": len(self.answers.attrs.get("unreadable", {})),
+            "Requests announced twice": len(expected) - len(asked),
+            "Requests answered that nobody announced": (~answered.isin(asked.index)).sum(),
+            "Labels of flights that nobody announced": asked_at.isna().sum(),
+            "Labels dated before their flight": (labels["at"] < asked_at).sum(),
+            "Flights with labels that differ": (labels.groupby(KEY)["late"].nunique() > 1).sum(),
         }
-        found = [f"{count:,} {what}." for what, count in counted.items() if count]
+        found = [f"{what}: {count:,}." for what, count in counted.items() if count]
         backwards = -self.requests["at"].diff().min()
         if backwards > CLOCK_SLACK:
             found.append(f"The log's clock went back by {backwards.total_seconds():.0f} seconds.")
@@ -213,6 +215,13 @@ def by_count(record: Record, flights: int) -> list[Window]:
         name = f"flights {begin + 1:,} to {begin + flights:,}"
         windows.append(Window(name, start, end, part, record.requests[of_part]))
     return windows
+
+
+def with_drift(windows: Iterable[Window], reference: Reference) -> Iterator[Window]:
+    """Compare the answered flights of each week with a reference that goes on with the weeks."""
+    for window in windows:
+        yield replace(window, drift_scores=drift_scores(reference, window.answered))
+        reference = reference.followed_by(window.answered)
 
 
 def window_of(record: Record, name: str, start: date, days: int) -> Window:

@@ -81,9 +81,9 @@ def test_unanswered_rule_when_a_hundredth_has_no_answer_then_rests_and_beyond_al
 def test_rules_when_nothing_was_answered_then_silence_alerts_and_accuracy_cannot_tell(flights):
     look = alerts_of(flights, nan)
     assert [alert.rule for alert in look.alerts] == [UNANSWERED_RULE]
-    assert look.findings == (
-        "accuracy below threshold: cannot tell for the week of 2013-09-02, 0 labelled.",
-    )
+    assert [str(one) for one in look.unknown] == [
+        "accuracy below threshold: cannot tell for the week of 2013-09-02, 0 labelled."
+    ]
 
 
 def test_rules_when_there_was_no_flight_then_that_alerts(flights):
@@ -131,13 +131,13 @@ def test_watch_when_a_window_cannot_tell_then_the_episode_goes_on_and_has_one_be
     looks = [watch.look(day) for day in by_days(record, 1)[:5]]
     assert [len(look.alerts) for look in looks] == [0, 1, 0, 1, 0]
     assert {alert.since for look in looks for alert in look.alerts} == {"2013-09-03"}
-    assert [len(look.findings) for look in looks] == [0, 0, 1, 0, 0]
+    assert [len(look.unknown) for look in looks] == [0, 0, 1, 0, 0]
 
 
 def test_watch_when_the_sample_is_small_then_cannot_tell(flights):
     rule = replace(DAILY, min_sample=2_000)
     look = Watch([rule]).look(by_days(record_of(flights, 0.9), 1)[0])
-    assert look.alerts == () and "cannot tell for 2013-09-02" in look.findings[0]
+    assert look.alerts == () and "cannot tell for 2013-09-02" in str(look.unknown[0])
 
 
 def test_evaluate_when_rules_have_windows_of_their_own_then_each_is_held_against_its_own(flights):
@@ -147,13 +147,13 @@ def test_evaluate_when_rules_have_windows_of_their_own_then_each_is_held_against
         replace(DAILY, name="by count", window="3000 flights"),
     ]
     found = evaluate(rules, record_of(flights, 0.9))
-    fired = [alert.rule for _, look in found for alert in look.alerts]
+    fired = [alert.rule for one in found for alert in one.look.alerts]
     assert {name: fired.count(name) for name in fired} == {
         "too many called late": 14,
         "by week": 2,
         "by count": len(flights) // 3_000,
     }
-    ends = [window.end for window, _ in found]
+    ends = [one.window.end for one in found]
     assert ends == sorted(ends)
 
 
@@ -177,6 +177,7 @@ def test_evaluate_when_rules_have_windows_of_their_own_then_each_is_held_against
         ({"figure": "burn_rate", "above": 14.4, "needs_labels": True}, "burn_rate is at most 10"),
         ({"figure": "accuracy_at_most", "needs_labels": True}, "a bound by days takes 5 days"),
         ({"figure": "volume", "window": "500 flights"}, "all hold as many flights"),
+        ({"figure": "drift_score"}, "whole weeks are compared with whole weeks"),
     ],
 )
 def test_rule_when_it_cannot_be_used_then_the_fault_is_named(change, sentence):

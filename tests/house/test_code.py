@@ -232,7 +232,7 @@ def imported_rooms(path: Path) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlops_course"):
             floor = str(node.module).removeprefix("mlops_course").removeprefix(".")
             inside = [f"{floor}.{name.name}" for name in node.names]
-            yield from (inside if floor in FLOORS else [floor])
+            yield from (inside if floor in FLOORS else [floor] if floor else [])
         elif isinstance(node, ast.Import):
             names = [name.name for name in node.names if name.name.startswith("mlops_course.")]
             yield from (name.removeprefix("mlops_course.") for name in names)
