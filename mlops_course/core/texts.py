@@ -9,6 +9,7 @@ import re
 MAX_LETTERS = 200
 # What ends a cell, begins markup or a link; a bare address becomes a link by itself.
 _MARKDOWN = re.compile(r"[\\`|\[\]*~]|(?<=:)//|(?<=www)\.", re.IGNORECASE)
+_HOST = re.compile(r"(?:(?P<name>[\w.-]+)|\[(?P<address>[\da-f:.]+)\])(?::\d{1,5})?", re.A | re.I)
 
 
 def one_line(text: str) -> str:
@@ -38,3 +39,13 @@ def in_markdown(text: str) -> str:
     """
     plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     return _MARKDOWN.sub(lambda found: "".join(f"\\{letter}" for letter in found[0]), plain)
+
+
+def host_in(text: str) -> str | None:
+    """Return the name in ``name:port``, in small letters; None if it is no such thing.
+
+    >>> host_in("Hub.example:443"), host_in("[::1]:80"), host_in("localhost#.evil.example")
+    ('hub.example', '::1', None)
+    """
+    found = _HOST.fullmatch(text)
+    return (found["name"] or found["address"]).lower() if found else None

@@ -8,7 +8,7 @@ import csv
 import json
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import StringIO
 from math import isfinite
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import host_in, short
 from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, REQUIRED, WEATHER
 
 if TYPE_CHECKING:
@@ -277,6 +279,27 @@ def _types(name: str, values: list[Any]) -> set[type]:
     if NoneType in types and name in REQUIRED:
         raise Refused(f"{name} is null in some row; only weather may be.", reason=VALUES)
     return types
+
+
+def known_hosts(given: Iterable[str]) -> list[str]:
+    """Return the names under which the service may be asked, from names with or without a port.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is no host's name.
+    """
+    known = []
+    for text in given:
+        name = host_in(text)
+        if name is None:
+            raise ParameterError(
+                f"{short(text) or 'An empty text'} is no host's name.",
+                "A name is like hub.example or hub.example:443: no scheme, no path, no space.",
+                "Give the name that the callers' Host header has, as a proxy passes it on.",
+            )
+        known.append(name)
+    return known
 
 
 def shown(sent: str) -> str:

@@ -15,9 +15,9 @@ from uuid import uuid4
 import orjson
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mlops_course.core.texts import one_line
+from mlops_course.core.texts import host_in, one_line
 from mlops_course.serving.app import refusal
-from mlops_course.serving.contract import Refused
+from mlops_course.serving.contract import Refused, known_hosts
 from mlops_course.serving.metrics import INVOCATIONS, Metrics
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -26,7 +26,6 @@ MAX_NOTED = 200
 MAX_AT_ONCE = 64
 MAX_CONNECTIONS = 128
 IDLE_SECONDS = 10
-_HOST = re.compile(r"(?:(?P<name>[\w.-]+)|\[(?P<address>[\da-f:.]+)\])(?::\d{1,5})?", re.A | re.I)
 _PAGE = re.compile(r"https?://", re.I)
 
 Scope = MutableMapping[str, Any]
@@ -93,17 +92,22 @@ class Guarded:
     ----------
     hosts
         Names besides those of this machine under which the service may be asked.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is no host's name.
     """
 
     def __init__(self, app: App, hosts: Collection[str] = ()) -> None:
         self._app = app
-        self._hosts = {*LOOPBACK, *map(_named, hosts)} - {None}
+        self._hosts = {*LOOPBACK, *known_hosts(hosts)}
         self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let the app do so."""
         if foreign := self._foreign(scope["headers"]):
-            names = ", ".join(sorted(filter(None, self._hosts)))
+            names = ", ".join(sorted(self._hosts))
             sentence = f"The {foreign} is foreign; ask under {names}."
             await refusal(scope, Refused(sentence, 403))(scope, receive, send)
         elif scope["path"] != INVOCATIONS:
@@ -124,10 +128,10 @@ class Guarded:
             [value.decode("latin-1") for key, value in headers if key == name]
             for name in (b"host", b"origin")
         )
-        if len(hosts) != 1 or _named(hosts[0]) not in self._hosts:
+        if len(hosts) != 1 or host_in(hosts[0]) not in self._hosts:
             return "Host"
         pages = [_PAGE.sub("", origin) for origin in origins if _PAGE.match(origin)]
-        if len(pages) != len(origins) or any(_named(page) not in self._hosts for page in pages):
+        if len(pages) != len(origins) or any(host_in(page) not in self._hosts for page in pages):
             return "Origin"
         return ""
 
@@ -135,8 +139,10 @@ class Guarded:
 class Connection(H11Protocol):
     """A connection that must ask: one on which no whole request comes in time is closed.
 
-    So is one whose client does not take its answer. Where there are too many connections, those
-    that have kept the service waiting for longest make place.
+    So is one whose client hardly takes its answers: once more of them waits here than the system's
+    buffers hold, almost all of it must be taken in that time, else the client would keep its place
+    among those being answered. Where there are too many connections, those that have kept the
+    service waiting for longest make place.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -197,16 +203,6 @@ class Connection(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-
-
-def _named(host: str) -> str | None:
-    """Return the name in ``name:port``, in small letters; None if it is no such thing.
-
-    >>> _named("Hub.example:443"), _named("[::1]:80"), _named("localhost#.evil.example")
-    ('hub.example', '::1', None)
-    """
-    found = _HOST.fullmatch(host)
-    return (found["name"] or found["address"]).lower() if found else None
 
 
 def _short(value: Any) -> Any:

@@ -9,6 +9,7 @@ its first error, the error is no increase.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from mlops_course import __version__
 from mlops_course.data.features import CATEGORICAL, FEATURES, WEATHER
 from mlops_course.serving.contract import REASONS
 from mlops_course.serving.prediction_log import MAX_BYTES
@@ -53,7 +53,7 @@ class Metrics:
         self._watch_models(own)
         self._watch_log(own)
         build = Gauge("build_info", "The program that serves; always 1.", ("version",), **own)
-        build.labels(__version__).set(1)
+        build.labels(version("mlops-course")).set(1)
         self._begin_at_zero()
 
     def _watch_requests(self, own: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from mlops_course.core.errors import ServiceError
 from mlops_course.serving import client
-from mlops_course.serving.contract import request_body
+from mlops_course.serving.contract import known_hosts, request_body
 from mlops_course.serving.routing import CHAMPION, Split
 
 WORKER = "mlops_course.serving.worker"
@@ -47,6 +47,11 @@ class Service:
         The file of the access log, one JSON object a line; ``-`` for standard error.
     hosts
         Names besides those of this machine under which clients may ask, for instance a proxy's.
+
+    Raises
+    ------
+    ParameterError
+        If one of ``hosts`` is no host's name.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Service:
         self._port = port
         self._predictions = predictions
         self._access_log = access_log
+        known_hosts(hosts)
         self._hosts = hosts
         self._lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None

@@ -467,6 +467,13 @@ def test_command_when_misused_then_status_2_and_a_sentence(run, arguments, sente
     assert done.status == 2 and sentence in done.err and done.out == ""
 
 
+@pytest.mark.parametrize("name", ["http://hub.example", "a b", "", "hub.example/x", "::1"])
+def test_serve_when_a_name_is_no_hosts_then_status_2_and_a_sentence(promoted, call, name):
+    done = call("serve", "--allow-host", "hub.example:443", "--allow-host", name)
+    assert done.status == 2 and done.out == ""
+    assert f"{name or 'An empty text'} is no host's name." in done.err
+
+
 @pytest.mark.parametrize("command", DECIDING)
 def test_help_when_asked_then_documents_every_status(command, capsys):
     with pytest.raises(SystemExit):
