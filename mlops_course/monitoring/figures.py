@@ -175,7 +175,8 @@ def _confidence(window: Window, _: Terms) -> float:
 
 
 def _unsure(window: Window, _: Terms) -> float:
-    return _mean(window.answered["probability"].between(0.25, 0.75))
+    probability = window.answered["probability"].to_numpy(dtype="float64")
+    return _mean((probability >= 0.25) & (probability <= 0.75))
 
 
 def _labelled(window: Window, _: Terms) -> float:
@@ -224,7 +225,7 @@ def _cost(window: Window, terms: Terms) -> float:
     return A_THOUSAND * (missed * terms.missed_minutes + false * terms.false_alarm_minutes)
 
 
-def _mean(values: pd.Series) -> float:
+def _mean(values: pd.Series | np.ndarray) -> float:
     return float(values.mean()) if len(values) else nan
 
 

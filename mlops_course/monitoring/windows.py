@@ -20,7 +20,7 @@ from mlops_course.monitoring.labels import Labels, beside, read_labels
 from mlops_course.monitoring.performance import Quality, join, measure
 from mlops_course.serving.prediction_log import KEY, read_predictions, read_requests
 from mlops_course.serving.replay import numbered
-from mlops_course.serving.routing import CHAMPION, SHADOW
+from mlops_course.serving.routing import CHAMPION, REFUSED, SHADOW
 
 DAY = pd.Timedelta(days=1)
 WEEK_DAYS = 7
@@ -66,7 +66,8 @@ class Window:
     @cached_property
     def answered(self) -> pd.DataFrame:
         """Its flights that were answered."""
-        return self.flights[self.flights["probability"].notna()]
+        known = self.flights["probability"].notna()
+        return self.flights if known.all() else self.flights[known]
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,31 @@ class Record:
 
     Attributes
     ----------
-    answers, requests
-        What `prediction_log.read_predictions` and `read_requests` return.
+    flights
+        One row a flight that was to be asked about: what `performance.join` returns.
+    requests
+        What `prediction_log.read_requests` returns, shadows left out.
     known
         What `labels.read_labels` returns.
+    unreadable
+        How many entries of the log cannot be read.
     """
 
-    answers: pd.DataFrame = field(repr=False)
+    flights: pd.DataFrame = field(repr=False)
     requests: pd.DataFrame = field(repr=False)
     known: Labels = field(repr=False)
+    unreadable: int = 0
 
     @cached_property
-    def flights(self) -> pd.DataFrame:
-        """One row a flight that was to be asked about: see `performance.join`."""
-        return join(self.answers, self.known)
+    def in_order(self) -> pd.DataFrame:
+        """The flights in order of their days; windows are parts of it, and no copies."""
+        if self.flights["date"].is_monotonic_increasing:
+            return self.flights
+        return self.flights.sort_values("date", kind="stable")
+
+    def requests_of(self, flights: pd.DataFrame) -> pd.DataFrame:
+        """Return the requests of some of the flights."""
+        return self.requests[self.requests["request_id"].isin(flights["request_id"].unique())]
 
     @cached_property
     def findings(self) -> tuple[str, ...]:
@@ -97,11 +109,13 @@ class Record:
         asked = expected[~expected.index.duplicated()]
         labels = self.known.labels
         asked_at = labels["request_id"].map(asked)
-        answered = self.answers["request_id"].drop_duplicates()
+        answered = self.requests.loc[self.requests["role"] != REFUSED, "request_id"]
         counted = {
-            "Entries of the log that cannot be read": len(self.answers.attrs.get("unreadable", {})),
+            "Entries of the log that cannot be read": self.unreadable,
             "Requests announced twice": len(expected) - len(asked),
-            "Requests answered that nobody announced": (~answered.isin(asked.index)).sum(),
+            "Requests answered that nobody announced": (
+                ~answered.drop_duplicates().isin(asked.index)
+            ).sum(),
             "Labels of flights that nobody announced": asked_at.isna().sum(),
             "Labels dated before their flight": (labels["at"] < asked_at).sum(),
             "Flights with labels that differ": (labels.groupby(KEY)["late"].nunique() > 1).sum(),
@@ -140,7 +154,8 @@ def read_record(
     known = read_labels(labels or beside(log), ids, before)
     answers = read_predictions(log, ids, skip_unreadable=True)
     requests = read_requests(log, ids)
-    return Record(answers, requests[requests["role"] != SHADOW], known)
+    requests = requests[requests["role"] != SHADOW]
+    return Record(join(answers, known), requests, known, len(answers.attrs["unreadable"]))
 
 
 def as_recorded(
@@ -172,7 +187,7 @@ def as_recorded(
     answers = sent.loc[sent["probability"].notna(), [*KEY, *_ANSWER, *FEATURES]]
     asked = requests.assign(role=CHAMPION, version="1", ms=0.0, failure="")
     known = Labels(requests, labels.sort_values("at", kind="stable", ignore_index=True))
-    return Record(answers, asked, known)
+    return Record(join(answers, known), asked, known)
 
 
 def by_days(record: Record, days: int, until: date | None = None) -> list[Window]:
@@ -187,15 +202,20 @@ def by_days(record: Record, days: int, until: date | None = None) -> list[Window
         announced. A window that is not over by then is left out.
     """
     days = _checked(days, "days")
-    if record.flights.empty and until is None:
+    flights = record.in_order
+    dates = flights["date"]
+    if flights.empty and until is None:
         return []
-    dates = record.flights["date"]
-    first = dates.min() if len(dates) else pd.Timestamp(until).normalize()
+    first = dates.iloc[0] if len(dates) else pd.Timestamp(until).normalize()
     if days % WEEK_DAYS == 0:
         first -= first.day_of_week * DAY
-    end = dates.max() + DAY if until is None else pd.Timestamp(until)
-    starts = pd.date_range(first, end - days * DAY, freq=f"{days}D")
-    windows = (_of_days(record, start, days) for start in starts)
+    end = dates.iloc[-1] + DAY if until is None else pd.Timestamp(until)
+    windows = []
+    for start in pd.date_range(first, end - days * DAY, freq=f"{days}D"):
+        inside = slice(*dates.searchsorted([start, start + days * DAY]))
+        part = flights.iloc[inside]
+        asked = record.requests_of(part)
+        windows.append(Window(_name_of(start, days), start, start + days * DAY, part, asked))
     return list(_with_usual(windows, 1 if days % WEEK_DAYS == 0 else WEEK_DAYS))
 
 
@@ -205,15 +225,14 @@ def by_count(record: Record, flights: int) -> list[Window]:
     Flights left over at the end wait for more.
     """
     flights = _checked(flights, "flights")
-    ordered = record.flights.sort_values("date", kind="stable")
+    ordered = record.in_order
     windows = []
     for begin in range(0, len(ordered) - flights + 1, flights):
         part = ordered.iloc[begin : begin + flights]
-        of_part = record.requests["request_id"].isin(part["request_id"].unique())
         start = part["date"].iloc[0]
         end = part["date"].iloc[-1] + DAY
         name = f"flights {begin + 1:,} to {begin + flights:,}"
-        windows.append(Window(name, start, end, part, record.requests[of_part]))
+        windows.append(Window(name, start, end, part, record.requests_of(part)))
     return windows
 
 
@@ -228,14 +247,6 @@ def window_of(record: Record, name: str, start: date, days: int) -> Window:
     """Return a record as one window."""
     begin = pd.Timestamp(start)
     return Window(name, begin, begin + days * DAY, record.flights, record.requests)
-
-
-def _of_days(record: Record, start: pd.Timestamp, days: int) -> Window:
-    end = start + days * DAY
-    inside = record.flights["date"].between(start, end, inclusive="left")
-    flights = record.flights[inside]
-    asked = record.requests["request_id"].isin(flights["request_id"].unique())
-    return Window(_name_of(start, days), start, end, flights, record.requests[asked])
 
 
 def _name_of(start: pd.Timestamp, days: int) -> str:

@@ -41,7 +41,7 @@ FLOORS = {
     "registry": ("versions", "evidence", "promotions", "exams"),
     "drift": ("profiles", "calm_weeks", "causes", "findings", "reports"),
     "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation"),
-    "alerting": ("alerts", "rules", "rule_files", "scoring", "notifier"),
+    "alerting": ("alerts", "rules", "rule_files", "scoring", "rehearsal", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "loop"),

@@ -59,7 +59,7 @@ def test_windows_when_cut_by_count_then_each_holds_as_many_and_the_rest_waits(re
 
 
 def test_windows_when_nothing_was_announced_then_there_is_none_unless_time_went_on(record):
-    nothing = replace(record, known=Labels(record.known.requests.iloc[:0], record.known.labels))
+    nothing = replace(record, flights=record.flights.iloc[:0])
     assert by_days(nothing, 7) == [] and by_count(nothing, 10) == []
     whole = window_of(nothing, "the night", date(2013, 9, 4), 1)
     assert whole.quality.rows == 0 and whole.end == pd.Timestamp("2013-09-05")
@@ -86,15 +86,16 @@ def test_findings_when_labels_and_answers_are_odd_then_each_kind_is_named(record
     ]
     labels = pd.concat([known.labels, *odd], ignore_index=True)
     requests = pd.concat([known.requests, known.requests.iloc[[3]]], ignore_index=True)
-    stray = record.answers.iloc[[0]].assign(request_id="nobody")
+    stray = record.requests.iloc[[-1]].assign(request_id="nobody")
     clock = record.requests["at"].mask(record.requests.index == 5, pd.Timestamp("2025", tz="UTC"))
     found = replace(
         record,
-        answers=pd.concat([record.answers, stray]),
-        requests=record.requests.assign(at=clock),
+        requests=pd.concat([record.requests.assign(at=clock), stray]),
         known=Labels(requests, labels),
+        unreadable=2,
     ).findings
     assert list(found[:-1]) == [
+        "Entries of the log that cannot be read: 2.",
         "Requests announced twice: 1.",
         "Requests answered that nobody announced: 1.",
         "Labels of flights that nobody announced: 1.",

@@ -5,6 +5,7 @@ import pandas as pd
 
 from mlops_course.data.flights import load_flights
 from mlops_course.monitoring.labels import Labels
+from mlops_course.monitoring.performance import join
 from mlops_course.monitoring.windows import Record
 from mlops_course.serving.replay import numbered
 
@@ -36,4 +37,5 @@ def record_of(flights, probability=0.2, *, failure="", ms=5.0):
         failure=failure,
         at=pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(requests)), "s"),
     )
-    return Record(answers, done, Labels(requests, labels.sort_values("at", kind="stable")))
+    known = Labels(requests, labels.sort_values("at", kind="stable"))
+    return Record(join(answers, known), done, known)
