@@ -138,8 +138,7 @@ def theirs(
 
 def p_values_of(found: Mapping[str, float], before: int, rows: pd.DataFrame) -> dict[str, float]:
     """Return the p-values of a peer that gives statistics: its own threshold is another one."""
-    after = len(rows)
-    effective = round(before * after / (before + after))
+    effective = round(before * len(rows) / (before + len(rows)))
     p_values = {}
     for name, statistic in found.items():
         if name not in CATEGORICAL:
