@@ -181,7 +181,7 @@ def _verdict(report: "Report") -> str:
     if report.alarm:
         return f"ALARM: {rows}, stranger than each of {report.periods} {like}."
     if report.alarm is not None:
-        return f"Calm: {rows}, not stranger than each of {report.periods} {like}."
+        return f"Calm: {rows}, no stranger than the strangest of {report.periods} {like}."
     if not report.period_days:
         why = "it takes a column that says when a row was; name it with --time"
     elif report.rows < MIN_ROWS:

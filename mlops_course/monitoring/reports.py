@@ -96,7 +96,8 @@ def compare(
     days
         The days that the window covers; by default from its first row's to its last row's.
     without
-        Days of the reference that are not to be compared with.
+        Days of the reference that are not to be compared with, for a known cause. The promise is
+        then for windows that would not have been left out either.
 
     Raises
     ------

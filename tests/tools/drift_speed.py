@@ -47,7 +47,7 @@ def kolmogorov_smirnov_p_value(counts: np.ndarray) -> float:
     of Theoretical and Applied Statistics 15, 2018.
     """
     before, after = counts.sum(axis=1).tolist()
-    rows = before * after / (before + after)
+    rows = round(before * after / (before + after))
     root = sqrt(rows)
     far = root * float(kolmogorov_smirnov(counts[1], counts[0]))
     return float(special.kolmogorov(far + 1 / (6 * root) + (far - 1) / (4 * rows)))
