@@ -6,6 +6,7 @@ It compares flights of the real year, chosen by their days, or two files of anyb
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,7 +199,7 @@ def _periods(days: int) -> str:
 
 
 def _line(one: "Moved", width: int) -> str:
-    score = "" if one.score != one.score else f"{one.score:.2f}"
+    score = "" if isnan(one.score) else f"{one.score:.2f}"
     mark = "  DRIFTED" if one.drifted else ""
     name = short(one.name, NAME_WIDTH)
     return (
