@@ -130,18 +130,24 @@ def theirs(
     name = f"{peer.name} {answer['version']}"
     yield Line(f"{name}: a report", taken, "ms", note=f"{taken / mine:.0f} times as long")
     found = answer.get("p_values") or {
-        window: p_values_of(statistics, len(reference), windows[window])
+        window: p_values_of(statistics, reference, windows[window])
         for window, statistics in answer["statistics"].items()
     }
     yield agreement(name, found, reference, windows)
 
 
-def p_values_of(found: Mapping[str, float], before: int, rows: pd.DataFrame) -> dict[str, float]:
+def p_values_of(
+    found: Mapping[str, float], reference: pd.DataFrame, rows: pd.DataFrame
+) -> dict[str, float]:
     """Return the p-values of a peer that gives statistics: its own threshold is another one."""
+    before = len(reference)
     effective = round(before * len(rows) / (before + len(rows)))
     p_values = {}
     for name, statistic in found.items():
-        if name not in CATEGORICAL:
+        if name in CATEGORICAL:
+            categories = len({*reference[name], *rows[name]})
+            p_values[name] = float(stats.chi2.sf(statistic, categories - 1))
+        else:
             p_values[name] = float(stats.kstwo.sf(statistic, effective))
     return p_values
 
