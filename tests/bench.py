@@ -41,6 +41,7 @@ from mlops_course.training.model import DelayModel, load_model
 from mlops_course.training.trainer import TrainingConfig
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from drift_speed import milliseconds, prepared, textbook_report, verdict
 from executor import NOTEBOOKS, clean_place, execute
 from load import Caller, at_rate, closed_loop, throughput, timed
 
@@ -98,6 +99,7 @@ def main() -> None:
             *loops(workspace),
             *clicks(workspace),
             *serving(workspace),
+            *drifting(workspace),
             *lesson(),
         ]
     print(table(lines))
@@ -252,6 +254,21 @@ def course_server(workspace: Workspace, log: Path) -> Iterator[tuple[str, int]]:
             yield process.stdout.readline().strip(), process.pid
         finally:
             process.terminate()
+
+
+def drifting(workspace: Workspace) -> Iterator[Line]:
+    """How long a drift report takes, of a week against three months that are counted already."""
+    tell("drift")
+    flights = load_flights(workspace)
+    reference = flights[flights["date"] < "2013-04-01"]
+    week = flights[flights["date"].between("2013-09-02", "2013-09-08")]
+    whole, weeks = prepared(reference)
+    report = milliseconds(lambda: textbook_report(whole, week))
+    yield Line("drift: a report with p-values", report, "ms", 15)
+    judging = milliseconds(lambda: verdict(weeks, week))
+    yield Line(f"drift: the verdict, {len(weeks.weeks) + 1} weeks scored", judging, "ms", 60)
+    small = milliseconds(lambda: verdict(weeks, week.sample(1_000, random_state=0)))
+    yield Line("drift: the verdict on 1,000 rows", small, "ms", 60)
 
 
 def lesson() -> Iterator[Line]:

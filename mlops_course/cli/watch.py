@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import chain
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,7 +194,7 @@ def _verdict(report: "Report") -> str:
     if report.alarm:
         return f"ALARM: {rows}, stranger than each of {report.periods} {like}."
     if report.alarm is not None:
-        return f"Calm: {rows}, not stranger than each of {report.periods} {like}."
+        return f"Calm: {rows}, no stranger than the strangest of {report.periods} {like}."
     if not report.period_days:
         why = "it takes a column that says when a row was; name it with --time"
     elif report.rows < MIN_ROWS:
@@ -211,7 +211,7 @@ def _periods(days: int) -> str:
 
 
 def _line(one: "Moved", width: int) -> str:
-    score = "" if one.score != one.score else f"{one.score:.2f}"
+    score = "" if isnan(one.score) else f"{one.score:.2f}"
     mark = "  DRIFTED" if one.drifted else ""
     name = short(one.name, NAME_WIDTH)
     return (

@@ -4,6 +4,16 @@ The tables may be anybody's. If their rows have days, the reference is cut into 
 the window, and the verdict of `drift.calm_weeks` says whether the window is the strangest of all;
 if not, or if there are too few, distances are given without a verdict. What no distance tells is a
 finding: a sentence about missing values, columns, types and days.
+
+The verdict is one, on all columns, and a window like N calm periods alarms with a chance of 1 in N
++ 1. Seasons are not like each other: of the 39 real weeks from April, with nothing broken, 11 alarm
+against January to March (ten of them for the temperature), and 5 against the 12 weeks before.
+
+Of 1,000 flights of a calm week, against the other eleven, it finds a departure delay, distance or
+hour that is half a standard deviation too large, and the temperature in Celsius, each time (60 of
+60), the hour in another time zone 58 times, a lost half of an airport 46 to 49 times, a weekday off
+by half a deviation 10 times, and such a temperature no more often than none. Of 200 flights it
+finds the time zone 17 times, Celsius each time (``bench --statistics``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,7 +97,8 @@ def compare(
     days
         The days that the window covers; by default from its first row's to its last row's.
     without
-        Days of the reference that are not to be compared with.
+        Days of the reference that are not to be compared with, for a known cause. The promise is
+        then for windows that would not have been left out either.
 
     Raises
     ------

@@ -76,6 +76,7 @@ def test_simulate_when_asked_to_list_then_names_every_scenario(run):
         (["simulate", "--weeks", "many"], "invalid int value: 'many'"),
         (["simulate", "--colour", "red"], "unrecognised: --colour red"),
         (["reset"], "takes a confirmation"),
+        (["bench", "--statistics", "--peers"], "not allowed with"),
         (["notebooks"], "--execute --check --solved is required"),
     ],
 )

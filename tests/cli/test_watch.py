@@ -57,7 +57,7 @@ def test_drift_when_a_calm_week_is_compared_then_status_0_and_a_table(drift):
     status, out, err = drift(*WINTER, "--window", "2013-03-04..2013-03-10")
     assert status == 0 and err == ""
     verdict, promise, _, head, *lines = out.splitlines()
-    assert verdict == "Calm: 6,027 rows, not stranger than each of 11 calm weeks."
+    assert verdict == "Calm: 6,027 rows, no stranger than the strangest of 11 calm weeks."
     assert "at most 1 in 12 (8.3%)" in promise and head.startswith("feature")
     assert {line.split()[0] for line in lines[: len(FEATURES)]} == set(FEATURES)
     assert lines[-1] == "- The reference holds days of the window; it is compared with the others."
@@ -110,7 +110,7 @@ def test_reference_when_it_is_short_then_status_2_and_says_what_is_needed(drift)
 @pytest.mark.parametrize("end", ["csv", "parquet"])
 def test_files_when_they_are_anybodys_then_are_compared_alike(drift, files, end):
     status, out, _ = drift(files / f"year.{end}", files / f"week.{end}", "--time", "when")
-    assert status == 0 and "336 rows, not stranger than each of 52 calm weeks" in out
+    assert status == 0 and "336 rows, no stranger than the strangest of 52 calm weeks" in out
     assert "at most 1 in 53 (1.9%)" in out
 
 

@@ -3,6 +3,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from drift_speed import by_hand, milliseconds, prepared, textbook_report, verdict
 from scipy.stats import ks_2samp
 
 from mlops_course.core.errors import ParameterError
@@ -410,3 +411,24 @@ def test_distances_when_computed_then_equal_scipy_and_pandas_on_the_pooled_weeks
         one = autumn[name].astype(str).value_counts(normalize=True)
         other = pooled[name].astype(str).value_counts(normalize=True)
         assert found[name] == pytest.approx(one.sub(other, fill_value=0).abs().sum() / 2)
+
+
+# ---- the textbook's tests, and the time it takes
+
+
+def test_p_values_when_from_counts_then_equal_those_of_scipy_by_hand(calm, autumn):
+    """With ties, of which the delay has many, a p-value of Kolmogorov and Smirnov is too large."""
+    pooled = pd.concat(calm.values())
+    whole, _ = prepared(pooled)
+    some = autumn.sample(500, random_state=0)
+    for window in (autumn, some):
+        assert textbook_report(whole, window) == pytest.approx(by_hand(pooled, window), abs=1e-4)
+
+
+def test_report_when_the_reference_is_counted_then_takes_milliseconds(calm, autumn):
+    """The figures to reach are 15 and 60 ms at rest; a busy machine may take five times that."""
+    whole, weeks = prepared(pd.concat(calm.values()))
+    assert len(weeks.weeks) == 12
+    assert milliseconds(lambda: textbook_report(whole, autumn)) < 5 * 15
+    assert milliseconds(lambda: verdict(weeks, autumn)) < 5 * 60
+    assert milliseconds(lambda: verdict(weeks, autumn.head(1_000))) < 5 * 60

@@ -1,8 +1,11 @@
+import json
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlops_course.core.errors import DataError, ParameterError
 from mlops_course.data.periods import Days
@@ -243,3 +246,41 @@ def test_names_when_they_are_odd_then_findings_stay_one_line(reference, window):
     odd = window.assign(**{"a\nb\x1b[2J" + "x" * 500: 1})
     (told,) = compare(reference, odd, "when").findings
     assert told.isprintable() and len(told) < 300
+
+
+# ---- any table at all
+
+ODD = [
+    None,
+    np.nan,
+    np.inf,
+    -np.inf,
+    0,
+    10**40,
+    -1.5,
+    "",
+    "a",
+    "2013-09-02",
+    True,
+    b"x",
+    (1, 2),
+    [1],
+    {"a": 1},
+    pd.NaT,
+    pd.Timestamp("2013-09-02", tz="UTC"),
+    date(1, 1, 1),
+]
+columns = st.lists(st.sampled_from(ODD), min_size=120, max_size=120)
+
+
+@settings(max_examples=60, deadline=None)
+@given(columns, columns, st.booleans())
+def test_tables_when_their_cells_are_anything_then_there_is_a_report(before, after, dated):
+    days = pd.date_range("2024-01-01", periods=120, freq="D")
+    reference = pd.DataFrame({"when": days, "x": pd.Series(before, dtype="object")})
+    window = pd.DataFrame({"when": days[-1:].append([days[-1:]] * 119) + pd.Timedelta(days=1)})
+    window["x"] = pd.Series(after, dtype="object")
+    report = compare(reference, window, "when" if dated else None)
+    assert json.loads(json.dumps(as_record(report), allow_nan=False))["rows"] == 120
+    assert all(0 <= one.distance <= 1 for one in report.features)
+    assert all(finding.isprintable() for finding in report.findings)

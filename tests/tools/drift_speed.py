@@ -1,12 +1,13 @@
 """How long a drift report takes: the textbook's p-values, and the verdict on all weeks."""
 
 from collections.abc import Callable, Mapping
+from math import sqrt
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from mlops_course.data.features import CATEGORICAL, FEATURES
 from mlops_course.drift.calm_weeks import KINDS, Group, Moved, judge
@@ -32,14 +33,32 @@ def textbook_report(reference: Profile, window: pd.DataFrame) -> dict[str, float
     found = {}
     for name, kind in KINDS.items():
         counts = table([reference.columns[name], seen.columns[name]])[:, 1:]
-        if kind is Kind.CATEGORY:
-            found[name] = float(stats.chi2_contingency(counts).pvalue)
-        else:
-            before, after = counts.sum(axis=1).tolist()
-            gap = float(kolmogorov_smirnov(counts[1], counts[0]))
-            rows = before * after / (before + after)
-            found[name] = float(stats.kstwo.sf(gap, round(rows)))
+        of_kind = chi_squared_p_value if kind is Kind.CATEGORY else kolmogorov_smirnov_p_value
+        found[name] = of_kind(counts)
     return found
+
+
+def kolmogorov_smirnov_p_value(counts: np.ndarray) -> float:
+    """Return the p-value of two samples, shape (2, values), in ascending order of the values.
+
+    The limit distribution, corrected for the number of rows: with a few hundred rows it is off by
+    less than .0001, and takes a hundredth of the time that scipy's exact one takes for thousands.
+    Source: Vrbik, *Small-sample corrections to Kolmogorov-Smirnov test statistic*, Pioneer Journal
+    of Theoretical and Applied Statistics 15, 2018.
+    """
+    before, after = counts.sum(axis=1).tolist()
+    rows = round(before * after / (before + after))
+    root = sqrt(rows)
+    far = root * float(kolmogorov_smirnov(counts[1], counts[0]))
+    return float(special.kolmogorov(far + 1 / (6 * root) + (far - 1) / (4 * rows)))
+
+
+def chi_squared_p_value(counts: np.ndarray) -> float:
+    """Return the p-value of two samples, shape (2, values), without pooling what is rare."""
+    occurring = counts[:, counts.sum(axis=0) > 0]
+    expected = np.outer(occurring.sum(axis=1), occurring.sum(axis=0)) / occurring.sum()
+    statistic = ((occurring - expected) ** 2 / expected).sum()
+    return float(special.chdtrc(occurring.shape[1] - 1, statistic))
 
 
 def by_hand(reference: pd.DataFrame, window: pd.DataFrame) -> dict[str, float]:
