@@ -39,6 +39,15 @@ def draw_panel(axis, title, values, limit, side):
     axis.plot(values, color=BLUE, linewidth=3)
     axis.plot(wrong, "o", color=RED, markersize=10)
     axis.axhline(limit, color=GREY, linestyle="--", linewidth=2)
+    axis.annotate(
+        f"limit {limit:g}",
+        (0.01, limit),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 4),
+        textcoords="offset points",
+        fontsize=16,
+        color=GREY,
+    )
     axis.set_title(f"{title}: {state}", fontsize=24, color=RED if len(wrong) else "black")
     axis.tick_params(labelsize=16)
     axis.xaxis.set_major_formatter(DateFormatter("%d %b"))
