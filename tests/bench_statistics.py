@@ -39,6 +39,8 @@ from mlops_course.training.model import called_late
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 import bench_drift
+import bench_rules
+import bench_slices
 from counting import (
     CHAMPION,
     Count,
@@ -82,6 +84,8 @@ def main() -> None:
             "The canary": canary(year),
             "Drift": drifting(year.everything),
             **bench_drift.sections(year),
+            **bench_slices.sections(year),
+            **bench_rules.sections(year.everything),
             "The loop, 20 seeds": seeds(workspace),
         }
         for title, counts in sections.items():
