@@ -26,7 +26,7 @@ KEY_HEADER = "Idempotency-Key"
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 3_600.0
 PATIENCE_SECONDS = 2.0  # for one answer of the receiver
-_TABLES = """
+_MESSAGES = """
 CREATE TABLE IF NOT EXISTS messages (
     key TEXT PRIMARY KEY,
     rule TEXT NOT NULL,
@@ -35,8 +35,10 @@ CREATE TABLE IF NOT EXISTS messages (
     next_at REAL NOT NULL,
     delivered_at REAL,
     state TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS acknowledged (rule TEXT PRIMARY KEY, until REAL NOT NULL);
+)
+"""
+_ACKNOWLEDGED = """
+CREATE TABLE IF NOT EXISTS acknowledged (rule TEXT PRIMARY KEY, until REAL NOT NULL)
 """
 WAITING = "waiting"
 DELIVERED = "delivered"
@@ -126,7 +128,8 @@ class Outbox:
         self.url = url
         self._clock = clock
         with self._database() as database:
-            database.executescript(_TABLES)
+            database.execute(_MESSAGES)
+            database.execute(_ACKNOWLEDGED)
 
     def put(self, alert: Alert, body: Mapping[str, object]) -> bool:
         """Keep a message to be sent; return whether it is new: an episode has one.
@@ -205,11 +208,12 @@ class Outbox:
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one transaction that no other program writes in."""
+        """Open the file for one transaction; no other program reads or writes in between."""
         try:
-            opened = sqlite3.connect(self.path, isolation_level="IMMEDIATE")
-            with closing(opened) as database, database:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
+                database.execute("BEGIN IMMEDIATE")
                 yield database
+                database.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             raise WorkspaceError(
                 f"The outbox {self.path} cannot be used ({error}).",

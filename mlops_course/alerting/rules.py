@@ -2,7 +2,8 @@
 
 A rule names a figure and a limit. It begins an episode after so many windows in a row beyond the
 limit and ends it after so many back behind another, so that a value at the edge does not make it
-flap. A window that cannot tell neither begins an episode nor ends one, and is a finding.
+flap. A window that cannot tell neither begins an episode nor ends one, and is a finding. So is one
+whose labels are not in yet, for a figure that takes them: those that come first flatter.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ SEVERITIES = ("page", "ticket", "note")
 DAYS = "days"
 FLIGHTS = "flights"
 DRIFT = "drift_score"
+MIN_LABELLED_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,10 @@ class Watch:
             figure = FIGURES[rule.figure]
             value = figure.of(window, self.terms)
             sample = SAMPLES[figure.sample](window)
-            if isnan(value) or sample < rule.min_sample:
-                unknown.append(Unknown(rule.name, window.name, f"{sample:,} {figure.sample}"))
+            early = figure.needs_labels and not _labels_are_in(window)
+            if isnan(value) or sample < rule.min_sample or early:
+                seen = f"{sample:,} {figure.sample}"
+                unknown.append(Unknown(rule.name, window.name, seen))
                 continue
             progress = advanced(rule, self._progress[rule.name], value, window.name)
             self._progress[rule.name] = progress
@@ -306,6 +310,11 @@ def _faults_of_words(rule: Rule) -> list[str]:
         word = "takes" if needs_labels else "takes no"
         found.append(f"Set needs_labels: {rule.figure} {word} labels.")
     return found
+
+
+def _labels_are_in(window: Window) -> bool:
+    quality = window.quality
+    return quality.labelled >= MIN_LABELLED_SHARE * quality.answered
 
 
 def _alert(rule: Rule, window: Window, since: str, value: float) -> Alert:

@@ -6,7 +6,7 @@ second reads what a service has written down, and the labels that have arrived.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import chain
@@ -22,6 +22,7 @@ from mlops_course.core.workspace import CLONE, Workspace, default_home, open_wor
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_course.alerting.alerts import Alert
     from mlops_course.alerting.rules import Watched
     from mlops_course.data.periods import Days
     from mlops_course.drift.calm_weeks import Moved, Reference
@@ -279,8 +280,12 @@ def _as_trained(terms: "Terms", record: "Record") -> "tuple[Terms, Reference | N
 
 def _firing(watched: "Sequence[Watched]") -> list[str]:
     """Return the names of the rules that fire on the latest window of their length."""
-    latest = {one.length: one.look for one in watched}
-    return [alert.rule for look in latest.values() for alert in look.alerts]
+    latest = {one.length: one for one in watched}
+    return [alert.rule for alert in _alerts(latest.values())]
+
+
+def _alerts(watched: "Iterable[Watched]") -> "Iterator[Alert]":
+    return chain.from_iterable(one.look.alerts for one in watched)
 
 
 def _watch_record(
@@ -306,7 +311,7 @@ def _watch_record(
                 "unknown": [unknown.rule for unknown in one.look.unknown],
             }
         )
-    alerts = [asdict(alert) for one in watched for alert in one.look.alerts]
+    alerts = [asdict(alert) for alert in _alerts(watched)]
     return {"windows": windows, "alerts": alerts, "findings": list(record.findings)}
 
 
@@ -321,9 +326,10 @@ def _watch_lines(watched: "Sequence[Watched]", record: "Record") -> Iterator[str
         f"{len(flights):,} flights from {flights['date'].min():%Y-%m-%d} to "
         f"{flights['date'].max():%Y-%m-%d}, {len(watched)} windows."
     )
-    began = [alert for one in watched for alert in one.look.alerts if alert.since == alert.window]
     now = _firing(watched)
-    for alert in began:
+    for alert in _alerts(watched):
+        if alert.since != alert.window:
+            continue
         yield f"{alert.severity:<6}  {alert.rule}: {one_line(alert.message)}"
         yield f"        {alert.owner}: {one_line(alert.runbook)}"
     yield f"Firing now: {', '.join(now)}." if now else "No rule fires now."

@@ -18,7 +18,7 @@ from mlops_course.alerting.rules import (
 )
 from mlops_course.core.errors import ParameterError
 from mlops_course.monitoring.figures import Terms
-from mlops_course.monitoring.windows import by_days, window_of
+from mlops_course.monitoring.windows import as_recorded, by_days, window_of
 from mlops_course.pipeline.scenarios import RunConfig
 
 MONDAY = date(2013, 9, 2)
@@ -84,6 +84,15 @@ def test_rules_when_nothing_was_answered_then_silence_alerts_and_accuracy_cannot
     assert [str(one) for one in look.unknown] == [
         "accuracy below threshold: cannot tell for the week of 2013-09-02, 0 labelled."
     ]
+
+
+def test_rules_when_labels_are_not_in_then_what_takes_them_cannot_tell(flights):
+    week = flights[flights["date"] < "2013-09-09"]
+    wrong = called(flights, 0.4)
+    for before, expected in (("2013-09-08", 0), ("2013-09-11", 1)):
+        record = as_recorded(week, wrong, before=date.fromisoformat(before))
+        look = Watch(RunConfig().rules).look(window_of(record, "the week", MONDAY, 7))
+        assert len(look.alerts) == expected and len(look.unknown) == 1 - expected
 
 
 def test_rules_when_there_was_no_flight_then_that_alerts(flights):

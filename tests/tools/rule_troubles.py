@@ -5,15 +5,15 @@ is not in it, and is done here to what they write down.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 import pandas as pd
 from watched import record_of
 
+from mlops_course.data.features import FEATURES
 from mlops_course.data.incidents import INCIDENTS
-from mlops_course.monitoring.labels import Labels
 from mlops_course.monitoring.windows import Record, as_recorded
 from mlops_course.serving.routing import REFUSED
 from mlops_course.training.model import DelayModel
@@ -38,6 +38,7 @@ BEFORE_ITS_TIME = "budget gone before its time"
 SENTINEL = -9_999.0
 SLOW_MS = 150.0
 A_TENTH = 10
+ANSWER = ["probability", "role", "version", *FEATURES]
 
 
 def _as_it_was(flights: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +130,7 @@ def _turned_round(probability: np.ndarray) -> np.ndarray:
 
 def _incomplete_refused(record: Record, moment: pd.Timestamp) -> Record:
     """Refuse each request that holds a flight without departure delay."""
-    incomplete = record.answers.loc[record.answers["dep_delay"].isna(), "request_id"]
+    incomplete = record.flights.loc[record.flights["dep_delay"].isna(), "request_id"]
     chosen = record.requests["request_id"].isin(incomplete.unique())
     return _unanswered(record, chosen, role=REFUSED, failure="422: dep_delay")
 
@@ -151,23 +152,20 @@ def _silent(record: Record, moment: pd.Timestamp) -> Record:
     """Let the service be down: it writes nothing."""
     down = record.requests.loc[_since(record, moment), "request_id"]
     left = record.requests[~record.requests["request_id"].isin(down)]
-    answers = record.answers[~record.answers["request_id"].isin(down)]
-    return Record(answers, left, record.known)
+    return Record(_without(record.flights, down, ANSWER), left, record.known)
 
 
 def _slow(record: Record, moment: pd.Timestamp) -> Record:
     slow = _since(record, moment)
     requests = record.requests.assign(ms=record.requests["ms"].mask(slow, SLOW_MS))
-    return Record(record.answers, requests, record.known)
+    return replace(record, requests=requests)
 
 
 def _unlabelled(record: Record, moment: pd.Timestamp) -> Record:
     """Let no label arrive of any flight from then on."""
     asked = record.known.requests
     late = asked.loc[asked["at"] >= moment, "request_id"]
-    labels = record.known.labels
-    labels = labels[~labels["request_id"].isin(late)]
-    return Record(record.answers, record.requests, Labels(asked, labels))
+    return replace(record, flights=_without(record.flights, late, ["late", "label_at"]))
 
 
 def _unanswered(record: Record, chosen: pd.Series, **change: str) -> Record:
@@ -175,8 +173,14 @@ def _unanswered(record: Record, chosen: pd.Series, **change: str) -> Record:
     requests = record.requests.copy()
     for name, value in change.items():
         requests[name] = requests[name].mask(chosen, value)
-    answers = record.answers[~record.answers["request_id"].isin(lost)]
-    return Record(answers, requests, record.known)
+    return Record(_without(record.flights, lost, ANSWER), requests, record.known)
+
+
+def _without(flights: pd.DataFrame, requests: pd.Series, columns: list[str]) -> pd.DataFrame:
+    """Empty some columns in the flights of some requests."""
+    chosen = flights["request_id"].isin(requests)
+    emptied = {name: flights[name].mask(chosen) for name in columns}
+    return flights.assign(**emptied)
 
 
 def _since(record: Record, moment: pd.Timestamp) -> pd.Series:
