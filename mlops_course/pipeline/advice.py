@@ -15,11 +15,11 @@ def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
     if week is not None and alert.rule == UNANSWERED_RULE:
         return f"This was counted and not estimated: {unanswered(week)}."
     if week is None or alert.rule != ACCURACY_RULE:
-        return f"{alert.value:.3g} was measured, the limit is {alert.limit:.3g}."
+        return f"{alert.value:.3g} was measured, the threshold is {alert.threshold:.3g}."
     return (
-        f"Even the upper bound, {week.upper:.1%}, is below {alert.limit:.0%} (one-sided 95%, "
+        f"Even the upper bound, {week.upper:.1%}, is below {alert.threshold:.0%} (one-sided 95%, "
         f"by {week.days} days, not by {week.labelled:,} flights; one look a week). If the true "
-        f"accuracy were {alert.limit:.0%}, fewer than one week in 20 would look this bad."
+        f"accuracy were {alert.threshold:.0%}, fewer than one week in 20 would look this bad."
     )
 
 

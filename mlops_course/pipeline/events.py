@@ -129,12 +129,12 @@ class WeekScored:
 
 @dataclass(frozen=True)
 class AlertRaised:
-    """A rule fired on a week: the value seen, the limit it crossed, and who is to do what."""
+    """A rule fired on a week: the value seen, the threshold it crossed, and who is to do what."""
 
     week: str
     rule: str
     value: float
-    limit: float
+    threshold: float
     message: str
     severity: str = ""
     owner: str = ""

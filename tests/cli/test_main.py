@@ -43,7 +43,9 @@ def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run
         "week", "rows", "unanswered", "accuracy", "model_version", "drifted", "alert"
     ]  # fmt: skip
     assert [week["alert"] for week in record["weeks"]] == [False] * 3 + [True] * 3 + [False]
-    assert list(record["alerts"][0]) == ["week", "rule", "value", "threshold", "message"]
+    assert list(record["alerts"][0]) == [
+        "week", "rule", "value", "threshold", "message", "severity", "owner", "runbook"
+    ]  # fmt: skip
     assert list(record["promotions"][0]) == ["week", "from", "to", "reason", "run_id"]
     assert [promotion["to"] for promotion in record["promotions"]] == ["1", "2"]
     assert sum(record["stages"].values()) <= record["total_seconds"]

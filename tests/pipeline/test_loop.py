@@ -98,7 +98,7 @@ def test_drift_run_when_incident_strikes_then_alert_fires_that_week_and_the_team
     weeks, alerts = only(drift, WeekScored), only(drift, AlertRaised)
     assert [week.incident for week in weeks] == [False] * 3 + [True] * 5
     assert alerts[0].week == weeks[3].week == "2013-09-23"
-    assert weeks[3].accuracy < weeks[3].upper == alerts[0].value < alerts[0].limit == 0.90
+    assert weeks[3].accuracy < weeks[3].upper == alerts[0].value < alerts[0].threshold == 0.90
     assert weeks[3].drifted[0] == "dep_delay"
     (notice,) = only(drift, Notified)
     assert notice.payload["inputs_moved"][0] == "dep_delay"
