@@ -12,7 +12,8 @@ import pytest
 TOOLS = Path(__file__).parent / "tools"
 sys.path.insert(0, str(TOOLS))
 
-SESSION_VARIABLE = "MLOPS_COURSE_TEST_SESSION"
+from marked import SESSION_VARIABLE  # noqa: E402
+
 SECONDS_TO_END = 15
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
 BROWSER_OPTIONS = (

@@ -2,7 +2,7 @@
 
 import os
 
-from conftest import SESSION_VARIABLE
+from marked import SESSION_VARIABLE
 from processes import scorers
 
 

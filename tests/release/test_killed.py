@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
 import pytest
-from tools.busy import PASSED, busy, empty, finishes, release, use
+from busy import PASSED, busy, empty, finishes, release, use
 
 from mlops_course.core.errors import ServiceError
 from mlops_course.core.workspace import Workspace, open_workspace

@@ -15,7 +15,7 @@ import httpx
 import orjson
 import psutil
 import pytest
-from tools.hostile import ask, hostile_requests, wire
+from hostile import ask, hostile_requests, wire
 
 from mlops_course.core.errors import DataError, ServiceError, WorkspaceError
 from mlops_course.core.files import delete_database
