@@ -4,7 +4,7 @@ Calm streams come first: independent errors, then the real year's, where the err
 a week go together. Then the same with something broken. `bench_statistics` prints it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from counting import CHAMPION, Count, RealYear, blocks_of, together
 
-from mlops_course.data.features import CATEGORICAL, FEATURES
 from mlops_course.data.incidents import INCIDENTS
+from mlops_course.drift.calm_weeks import KINDS, Group
+from mlops_course.drift.profiles import profile
+from mlops_course.drift.textbook import limits_crossed
 from mlops_course.monitoring.estimation import BAND, estimate_accuracy
 from mlops_course.stats.adwin import Adwin
 from mlops_course.stats.betting import ALPHA, wealth
@@ -21,14 +23,6 @@ from mlops_course.stats.calibration import fit_calibration
 from mlops_course.stats.clustered import cluster_sums
 from mlops_course.stats.confidence_sequences import MIN_UNITS, half_width
 from mlops_course.stats.cusum import Cusum
-from mlops_course.stats.distances import (
-    bin_by_quantiles,
-    chi_squared,
-    jensen_shannon,
-    kolmogorov_smirnov,
-    kolmogorov_smirnov_p_value,
-    population_stability_index,
-)
 from mlops_course.stats.page_hinkley import PageHinkley
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.trainer import TrainingConfig, train
@@ -112,58 +106,28 @@ def textbook_limits(year: RealYear) -> Iterator[Count]:
     """Whole calm weeks, each against the others, and windows drawn from all of them by lot."""
     flights = year.everything
     flights = flights[flights["date"].between("2013-01-07", "2013-03-31")]
-    week = ((flights["date"] - pd.Timestamp("2013-01-07")).dt.days // WEEK_DAYS).to_numpy()
-    weeks = week.max() + 1
-    for name, rung in limits_crossed(flights, week).items():
-        yield Count(f"{name}: whole calm weeks, alarm", rung[:weeks].sum(), weeks, "")
+    number = (flights["date"] - pd.Timestamp("2013-01-07")).dt.days // WEEK_DAYS
+    weeks = [week for _, week in flights.groupby(number)]
+    counted = [profile(week, KINDS) for week in weeks]
+    whole = [
+        limits_crossed(Group(KINDS, (*counted[:turn], *counted[turn + 1 :])), counted[turn])
+        for turn in range(len(counted))
+    ]
+    for name, crossed in pd.DataFrame(whole).sum().items():
+        yield Count(f"{name}: whole calm weeks, alarm", crossed, len(whole), "")
     for rows in WINDOWS:
-        found: dict[str, list[bool]] = {}
-        for turn in range(DRAWS):
-            # One window, taken out of all rows; the rest is its reference.
-            drawn = np.random.default_rng(turn).permutation(len(flights)) >= rows
-            for name, rung in limits_crossed(flights, drawn.astype(int)).items():
-                found.setdefault(name, []).append(rung[0])
-        for name, first in found.items():
-            yield Count(f"{name}: {rows:,} flights drawn by lot, alarm", sum(first), DRAWS, "")
+        drawn = [by_lot(flights, weeks, rows, turn) for turn in range(DRAWS)]
+        for name, crossed in pd.DataFrame(drawn).sum().items():
+            yield Count(f"{name}: {rows:,} flights drawn by lot, alarm", crossed, DRAWS, "")
 
 
-def limits_crossed(flights: pd.DataFrame, number: np.ndarray) -> dict[str, np.ndarray]:
-    """Return for each sample whether any feature is beyond a limit, against the other samples.
-
-    Parameters
-    ----------
-    number
-        To which sample each flight belongs, from 0, shape (rows,).
-    """
-    crossed = {}
-    for name in FEATURES:
-        table = counts_of(flights[name], number)
-        others = table.sum(axis=0) - table
-        if name in CATEGORICAL:
-            p_value = chi_squared(table, others)[1]
-            binned = table
-        else:
-            gap = kolmogorov_smirnov(table, others)
-            p_value = kolmogorov_smirnov_p_value(gap, table.sum(axis=1), others.sum(axis=1))
-            binned = bin_by_quantiles(table, table.sum(axis=0))
-        rest = binned.sum(axis=0) - binned
-        crossed[name] = (
-            p_value < ALPHA / len(FEATURES),
-            population_stability_index(binned, rest) > 0.25,
-            jensen_shannon(binned, rest) > 0.1,
-        )
-    limits = ("p-value, Bonferroni over 14 features", "PSI above .25", "Jensen-Shannon above .1")
-    rung = np.any(list(crossed.values()), axis=0)
-    return dict(zip(limits, rung, strict=True))
-
-
-def counts_of(column: pd.Series, number: np.ndarray) -> np.ndarray:
-    """Return the counts of each sample over the column's values, shape (samples, values)."""
-    codes, values = pd.factorize(column, sort=True)
-    known = codes >= 0
-    table = np.zeros((number.max() + 1, len(values)), dtype=np.int64)
-    np.add.at(table, (number[known], codes[known]), 1)
-    return table
+def by_lot(
+    flights: pd.DataFrame, weeks: list[pd.DataFrame], rows: int, seed: int
+) -> Mapping[str, bool]:
+    """Return what alarms in some flights taken out of all weeks, against the rest of these."""
+    lot = flights.sample(rows, random_state=seed)
+    rest = [profile(week.drop(lot.index, errors="ignore"), KINDS) for week in weeks]
+    return limits_crossed(Group(KINDS, tuple(rest)), profile(lot, KINDS))
 
 
 # ---- detectors that take one value at a time

@@ -13,8 +13,8 @@ The usual limits of the index and of Jensen-Shannon do so, too (`mlops-course be
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import rel_entr
-from scipy.stats import chi2_contingency, kstwo
+from scipy.special import kolmogorov, rel_entr
+from scipy.stats import chi2_contingency
 
 from mlops_course.core.errors import ParameterError
 
@@ -242,7 +242,8 @@ def kolmogorov_smirnov_p_value(
 ) -> np.ndarray:
     """Return how often samples of one distribution lie as far apart as `kolmogorov_smirnov` says.
 
-    The approximation for large samples that `scipy.stats.ks_2samp` uses, too. Where values repeat,
+    The limit for many rows. `scipy.stats.ks_2samp` has it more exactly and takes far longer: with
+    200 rows against very many this one is some 7% larger, with 3,000 some 2%. Where values repeat,
     the true chance is smaller: with ties the test is conservative.
 
     Parameters
@@ -252,13 +253,13 @@ def kolmogorov_smirnov_p_value(
     rows, others
         How many rows each sample has, at least one.
 
-    Source: Simard and L'Ecuyer, *Computing the two-sided Kolmogorov-Smirnov distribution*, Journal
-    of Statistical Software 39, 2011.
+    Source: Smirnov, *Table for estimating the goodness of fit of empirical distributions*, Annals
+    of Mathematical Statistics 19, 1948.
 
     >>> float(kolmogorov_smirnov_p_value(np.array(0.1), 200, 200).round(2))
-    0.25
+    0.27
     """
-    return kstwo.sf(distances, np.round(np.multiply(rows, others) / np.add(rows, others)))
+    return kolmogorov(distances * np.sqrt(np.multiply(rows, others) / np.add(rows, others)))
 
 
 def bin_by_quantiles(table: np.ndarray, reference: np.ndarray, bins: int = BINS) -> np.ndarray:

@@ -39,7 +39,7 @@ FLOORS = {
         *("worker", "client", "service", "replay"),
     ),
     "registry": ("versions", "evidence", "promotions", "exams"),
-    "drift": ("profiles", "calm_weeks", "causes", "findings", "reports"),
+    "drift": ("profiles", "calm_weeks", "textbook", "causes", "findings", "reports"),
     "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation"),
     "alerting": ("alerts", "rules", "rule_files", "scoring", "rehearsal", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),

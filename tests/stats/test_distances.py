@@ -139,14 +139,16 @@ def test_kolmogorov_smirnov_when_the_unit_changes_monotonically_then_stays_the_s
         assert kolmogorov_smirnov(*counted(changed(one), changed(two))) == expected
 
 
-def test_kolmogorov_smirnov_p_value_when_samples_are_large_then_equals_scipy():
+def test_kolmogorov_smirnov_p_value_when_samples_are_large_then_is_a_little_above_scipys():
     generator = np.random.default_rng(3)
     one = generator.normal(size=400)
     two = generator.normal(0.05, size=900)
     expected = ks_2samp(one, two, method="asymp")
     found = kolmogorov_smirnov_p_value(kolmogorov_smirnov(*counted(one, two)), 400, 900)
-    assert found == pytest.approx(expected.pvalue, rel=1e-9)
-    assert kolmogorov_smirnov_p_value(np.array([0.0, 1.0]), 400, 900).tolist() == [1.0, 0.0]
+    assert expected.pvalue <= found == pytest.approx(expected.pvalue, rel=0.06)
+    equal, apart = kolmogorov_smirnov_p_value(np.array([0.0, 1.0]), 400, 900)
+    assert equal == 1
+    assert apart == pytest.approx(0)
 
 
 def test_kolmogorov_smirnov_p_value_when_values_repeat_then_calls_too_little_a_difference():

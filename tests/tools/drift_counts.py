@@ -13,8 +13,8 @@ from counting import Count, together
 from mlops_course.data.features import NUMERIC
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.drift import calm_weeks
-from mlops_course.drift.profiles import Profile, profile, table
-from mlops_course.stats.distances import kolmogorov_smirnov, leave_one_out, total_variation
+from mlops_course.drift.profiles import Profile, profile
+from mlops_course.drift.textbook import FITTED, limits_crossed
 
 APRIL = pd.Timestamp("2013-04-01")
 WEEK_DAYS = 7
@@ -23,7 +23,6 @@ DRAWS_A_WEEK = 5
 SIZES = (1_000, 200)
 SHIFTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # standard deviations
 FOUND = 0.8
-FACTOR, CAP = 1.5, 0.8  # of a rule that is fitted without the new week
 CHANGED = ("none", "clock", "hours", "timezone", "celsius", "dead-weather")
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -99,25 +98,12 @@ def held_out(calm: list[pd.DataFrame]) -> Iterator[Count]:
     for number, week in enumerate(counted):
         others = [other for place, other in enumerate(counted) if place != number]
         by_rank += alarms(others, week)
-        fitted += alarms_fitted(others, week)
+        fitted += limits_crossed(calm_weeks.Group(calm_weeks.KINDS, tuple(others)), week)[FITTED]
     what = "calm weeks held out, alarm"
     yield Count(
         f"{what}: by the rank, of all scored alike", by_rank, len(calm), "1 by construction"
     )
     yield Count(f"{what}: beyond 1.5 times the largest of the others", fitted, len(calm), "broken")
-
-
-def alarms_fitted(weeks: Sequence[Profile], week: Profile) -> bool:
-    """Judge by a yardstick in which the new week has no part, as most tools do."""
-    for name, kind in calm_weeks.KINDS.items():
-        distance = total_variation if kind is calm_weeks.Kind.CATEGORY else kolmogorov_smirnov
-        known = table([one.columns[name] for one in weeks])[:, 1:]
-        usual = leave_one_out(distance, known).max()
-        every = table([*(one.columns[name] for one in weeks), week.columns[name]])[:, 1:]
-        apart = leave_one_out(distance, every)[-1]
-        if apart > min(FACTOR * usual, CAP):
-            return True
-    return False
 
 
 # ---- something happened
