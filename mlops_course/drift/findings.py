@@ -24,7 +24,7 @@ from mlops_course.drift.causes import (
 from mlops_course.drift.profiles import Counts, Kind, Profile, kind_of
 
 MISSING_MORE = 0.01
-FEW_VALUES = 24  # so many at most, and a column of numbers makes slices
+FEW_VALUES = 24  # whole numbers, at most, and a column of them makes slices, as hours do
 MAX_CAUSES = 3
 MAX_CONTRACT_COLUMNS = 20
 
@@ -184,6 +184,14 @@ def causes(moved: Sequence[Moved], group: Group, dated: Dated, inside: np.ndarra
 
 
 def _makes_slices(group: Group, name: str) -> bool:
-    """Return whether a column has so few values in each period that each may be a slice."""
-    most = max(len(week.columns[name].values) for week in group.weeks)
-    return most <= (MAX_SLICES if group.kinds[name] is Kind.CATEGORY else FEW_VALUES)
+    """Return whether a column has few values in each period: each of them may be a slice.
+
+    Numbers that are not whole, such as miles of sight, are measured; nobody looks for a fault in
+    those that happen to be equal.
+    """
+    columns = [week.columns[name] for week in group.weeks]
+    most = max(len(column.values) for column in columns)
+    if group.kinds[name] is Kind.CATEGORY:
+        return most <= MAX_SLICES
+    is_whole = all((column.values == np.floor(column.values)).all() for column in columns)
+    return is_whole and most <= FEW_VALUES

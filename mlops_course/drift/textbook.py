@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mlops_course.drift.calm_weeks import Group
+from mlops_course.drift.calm_weeks import Group, judge
 from mlops_course.drift.profiles import Kind, Profile, table
 from mlops_course.stats.distances import (
     bin_by_quantiles,
@@ -32,6 +32,7 @@ BONFERRONI = "the same, with Bonferroni"
 INDEX = "PSI above .25"
 JENSEN_SHANNON = "Jensen-Shannon above .1"
 FITTED = "1.5 times the largest"
+RANK = "strangest of all"
 
 
 def limits_crossed(group: Group, week: Profile) -> Mapping[str, bool]:
@@ -58,6 +59,12 @@ def limits_crossed(group: Group, week: Profile) -> Mapping[str, bool]:
         JENSEN_SHANNON: any(one[JENSEN_SHANNON] > JENSEN_SHANNON_LIMIT for one in beyond),
         FITTED: any(one[FITTED] > 0 for one in beyond),
     }
+
+
+def verdicts(group: Group, week: Profile) -> Mapping[str, bool]:
+    """Return what `limits_crossed` does and, as `RANK`, the verdict of `drift.calm_weeks`."""
+    is_strangest = any(one.drifted for one in judge(group, week))
+    return {**limits_crossed(group, week), RANK: is_strangest}
 
 
 def _of_feature(group: Group, week: Profile, name: str) -> dict[str, float]:

@@ -236,6 +236,22 @@ def test_alarm_when_it_began_on_a_day_and_in_one_slice_then_both_are_told(refere
     assert "paid has moved most where plan is b" in findings(report)
 
 
+def test_slice_when_the_hit_rows_share_a_measured_number_then_it_is_no_place_to_look(
+    reference, window
+):
+    measured = reference.assign(sight=np.where(reference["plan"] == "b", 2.5, 10.0))
+    hit = window["plan"] == "b"
+    broken = window.assign(sight=np.where(hit, 2.5, 10.0), paid=window["paid"] + 4 * hit)
+    report = compare(measured.drop(columns="plan"), broken.drop(columns="plan"), "when")
+    assert report.alarm and "has moved most" not in findings(report)
+    whole = compare(
+        measured.assign(sight=measured["sight"].round()).drop(columns="plan"),
+        broken.assign(sight=broken["sight"].round()).drop(columns="plan"),
+        "when",
+    )
+    assert "paid has moved most where sight is 2" in findings(whole)
+
+
 def test_days_when_they_are_left_out_then_their_week_is_no_reference(reference, window):
     days = [Days(date(2024, 1, 10), date(2024, 1, 10))]
     report = compare(reference, window, "when", without=days)

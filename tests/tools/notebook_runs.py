@@ -39,6 +39,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "05": {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
     "06": {"seed": 7, "monday": "2013-10-07"},
     "07": {"seed": 7, "monday": "2013-10-07"},
+    "08": {"seed": 7, "monday": "2013-10-07"},
 }
 
 
