@@ -84,18 +84,47 @@ def scores(weeks: Sequence[pd.DataFrame]) -> pd.Series:
 def explained(weeks: Sequence[pd.DataFrame], name: str, context: list[str]) -> list[pd.DataFrame]:
     """Add a column: what a line through the context, fitted to all weeks, leaves of another one."""
     every = pd.concat(weeks).dropna(subset=[name, *context])
-    line = np.linalg.lstsq(every[context].assign(constant=1.0), every[name])[0]
+    known = every[context].assign(constant=1.0).astype("float64")
+    line = np.linalg.lstsq(known, every[name].astype("float64"))[0]
     title = f"{name} given {', '.join(context)}"
     return [week.assign(**{title: week[name] - week[context] @ line[:-1]}) for week in weeks]
 
 
 def calm_weeks(reference: pd.DataFrame, days: pd.Series, first: pd.Timestamp) -> list[pd.DataFrame]:
-    """Return the reference's weeks, those with rows on each of seven days, oldest first."""
-    number = (first - days.dt.normalize()).dt.days.sub(1) // 7
+    """Return the weeks before a day that have rows on each of seven days, oldest first."""
+    number = (first - days).dt.days.sub(1) // 7
     before = number >= 0
     grouped = reference[before].groupby(number[before], sort=True)
-    whole = [rows for _, rows in grouped if days[rows.index].dt.normalize().nunique() == 7]
-    return whole[::-1]
+    return [rows for _, rows in grouped if days[rows.index].nunique() == 7][::-1]
+
+
+def days_of(rows: pd.DataFrame, time: str) -> pd.Series:
+    """Return the day of each row, by the clock of Greenwich where the times have a zone."""
+    moments = pd.to_datetime(rows[time], format="ISO8601", utc=True)
+    return moments.dt.tz_localize(None).dt.normalize()
+
+
+def read(asked: argparse.Namespace) -> list[pd.DataFrame]:
+    """Return the calm weeks and, last, the week in question; ValueError says what is wrong."""
+    reference = pd.read_csv(asked.reference)
+    week = pd.read_csv(asked.week)
+    names = [name for name in reference if name in week and name != asked.time]
+    wanted = {asked.time, *(asked.given or names)}
+    if gone := wanted - set(reference) | wanted - set(week):
+        raise ValueError(f"both files need the columns {', '.join(sorted(gone))}")
+    for name in reference[names].select_dtypes("number"):
+        week[name] = pd.to_numeric(week[name], errors="coerce")
+    days = days_of(week, asked.time)
+    calm = calm_weeks(reference[names], days_of(reference, asked.time), days.min())
+    weeks = [*calm, week[names]]
+    smallest = min(map(len, calm), default=0)
+    if not names or days.nunique() != 7 or len(calm) < MIN_WEEKS or len(week) < FULL * smallest:
+        raise ValueError(
+            f"{len(names)} columns in common, {len(calm)} calm weeks of {smallest} rows or more, "
+            f"{len(week)} rows on {days.nunique()} days in question; it takes a column, "
+            f"{MIN_WEEKS} weeks, and seven days with as many rows"
+        )
+    return explained(weeks, asked.given[0], asked.given[1:]) if asked.given else weeks
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -103,28 +132,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Has a week drifted from the calm weeks before?")
     parser.add_argument("reference", help="a CSV file of calm weeks")
     parser.add_argument("week", help="a CSV file of the week in question")
-    parser.add_argument("--time", required=True, help="the column that says when a row was")
+    parser.add_argument("--time", required=True, help="the column that says when, as 2024-03-25")
     parser.add_argument("--given", nargs="+", metavar="COLUMN", help="a column, and its context")
-    asked = parser.parse_args(words)
     try:
-        reference = pd.read_csv(asked.reference)
-        week = pd.read_csv(asked.week)
-        first = pd.to_datetime(week[asked.time]).min().normalize()
-        days = pd.to_datetime(reference[asked.time])
-        names = [name for name in reference if name in week and name != asked.time]
-        weeks = [*calm_weeks(reference[names], days, first), week[names]]
-        if asked.given:
-            weeks = explained(weeks, asked.given[0], asked.given[1:])
-    except (OSError, KeyError, ValueError) as error:
-        print(f"Not judged: the files could not be read as asked ({error}).", file=sys.stderr)
-        return 2
-    smallest = min((len(one) for one in weeks[:-1]), default=0)
-    if len(weeks) <= MIN_WEEKS or len(week) < FULL * smallest:
-        print(
-            f"Not judged: {len(weeks) - 1} calm weeks of at least {smallest} rows, and {len(week)} "
-            f"rows in question. It takes {MIN_WEEKS} such weeks, and a window like them.",
-            file=sys.stderr,
-        )
+        weeks = read(parser.parse_args(words))
+    except (OSError, ValueError) as error:
+        print(f"Not judged: {error}.", file=sys.stderr)
         return 2
     return report(weeks)
 

@@ -1,0 +1,155 @@
+"""Lesson 08's script judges a week as it says, on any table, in a folder of its own."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_course.data.features import FEATURES
+from mlops_course.data.flights import load_flights
+from mlops_course.data.incidents import INCIDENTS
+
+SCRIPT = Path(__file__).parents[2] / "notebooks" / "08_drift.py"
+FIRST = pd.Timestamp("2024-01-01")
+WEEKS = 13
+CALM, DRIFTED, NOT_JUDGED = range(3)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return run_path(str(SCRIPT))
+
+
+def sales(seed: int, weeks: int = WEEKS) -> pd.DataFrame:
+    """Return made-up rows, twenty a day, whose weeks differ as real ones do."""
+    generator = np.random.default_rng(seed)
+    day = np.repeat(np.arange(7 * weeks), 20)
+    level = generator.normal(size=weeks)[day // 7]
+    rows = pd.DataFrame({"when": FIRST + pd.to_timedelta(day, unit="D")})
+    rows["paid"] = generator.normal(level, 2, size=len(day))
+    rows["heat"] = 10 * level + generator.normal(size=len(day))
+    rows["warm"] = rows["heat"] + generator.normal(0, 0.3, size=len(day))
+    return rows.assign(shop=generator.choice(["north", "south"], size=len(day)))
+
+
+def judged(folder: Path, rows: pd.DataFrame, week: pd.DataFrame, *more: str):
+    rows.to_csv(folder / "calm.csv", index=False)
+    week.to_csv(folder / "week.csv", index=False)
+    return run_in(folder, "calm.csv", "week.csv", "--time", "when", *more)
+
+
+def run_in(folder: Path, *words: str):
+    shutil.copy(SCRIPT, folder)
+    command = [sys.executable, SCRIPT.name, *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return all but the last week, and the last."""
+    newest = rows["when"] >= FIRST + pd.Timedelta(weeks=WEEKS - 1)
+    return rows[~newest], rows[newest]
+
+
+@pytest.fixture
+def quiet():
+    """Return rows whose last week is not the strangest, split."""
+    return split(sales(seed=4))
+
+
+def test_week_when_it_is_like_the_others_then_is_calm(tmp_path, quiet):
+    found = judged(tmp_path, *quiet)
+    assert found.returncode == CALM, found.stdout
+    assert "one time in 13" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda week: week.assign(paid=week["paid"] + 20),
+        lambda week: week.assign(paid=np.nan),
+        lambda week: week.assign(shop="north"),
+        lambda week: week.assign(paid="sold out"),
+    ],
+)
+def test_week_when_a_column_is_changed_then_has_drifted(tmp_path, quiet, change):
+    rows, week = quiet
+    assert judged(tmp_path, rows, change(week)).returncode == DRIFTED
+
+
+def test_verdict_when_weeks_are_alike_then_alarms_as_often_as_promised(plain):
+    alarms = 0
+    for seed in range(130):
+        rows = sales(seed, weeks=10).drop(columns="shop")
+        weeks = [week for _, week in rows.groupby((rows["when"] - FIRST).dt.days // 7)]
+        scores = plain["scores"]([week[["paid", "heat"]] for week in weeks])
+        alarms += bool((scores > 1).any())
+    assert 13 - 11 < alarms < 13 + 11  # three standard deviations of 130 draws at one in ten
+
+
+def test_week_when_it_equals_the_strangest_of_the_others_then_is_calm(plain):
+    weeks = [week for _, week in sales(1).groupby((sales(1)["when"] - FIRST).dt.days // 7)]
+    far = weeks[3].assign(paid=weeks[3]["paid"] + 50)[["paid"]]
+    scores = plain["scores"]([*(week[["paid"]] for week in weeks[:9]), far, far])
+    assert (scores <= 1).all()
+
+
+def test_context_when_a_season_moves_both_columns_then_only_the_broken_one_is_told(tmp_path, quiet):
+    rows, week = quiet
+    hot = week.assign(heat=week["heat"] + 60, warm=week["warm"] + 60)
+    off = week.assign(warm=week["warm"] + 3)
+    context = ("--given", "warm", "heat")
+    of_hot = judged(tmp_path, rows, hot, *context).stdout
+    of_off = judged(tmp_path, rows, off, *context).stdout
+    assert score(of_hot, "warm given heat") < 1 < score(of_hot, "warm")
+    assert score(of_off, "warm") < 1 < score(of_off, "warm given heat")
+
+
+def score(said: str, name: str) -> float:
+    line = next(line for line in said.splitlines() if line.startswith(f"{name}  "))
+    return float(line.removeprefix(name).split()[0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "week", "words"),
+    [
+        ("calm.csv", "gone.csv", ("--time", "when")),
+        ("calm.csv", "week.csv", ("--time", "then")),
+        ("calm.csv", "week.csv", ("--time", "shop")),
+        ("calm.csv", "empty.csv", ("--time", "when")),
+        ("calm.csv", "few.csv", ("--time", "when")),
+        ("short.csv", "week.csv", ("--time", "when")),
+        ("calm.csv", "week.csv", ("--time", "when", "--given", "warm", "cold")),
+        ("calm.csv", "week.csv", ("--time", "when", "--given", "warm", "shop")),
+        ("calm.csv", "other.csv", ("--time", "when")),
+    ],
+)
+def test_files_when_they_cannot_be_judged_then_a_sentence_and_status_two(
+    tmp_path, quiet, rows, week, words
+):
+    calm, newest = quiet
+    calm.to_csv(tmp_path / "calm.csv", index=False)
+    newest.to_csv(tmp_path / "week.csv", index=False)
+    newest.head(9).to_csv(tmp_path / "few.csv", index=False)
+    newest[["when"]].assign(new=1).to_csv(tmp_path / "other.csv", index=False)
+    calm[calm["when"] > FIRST + pd.Timedelta(weeks=6)].to_csv(tmp_path / "short.csv", index=False)
+    (tmp_path / "empty.csv").write_bytes(b"")
+    found = run_in(tmp_path, rows, week, *words)
+    assert found.returncode == NOT_JUDGED
+    assert found.stderr.startswith("Not judged: ")
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(("incident", "status"), [("none", CALM), ("timezone", DRIFTED)])
+def test_flights_when_judged_then_the_script_and_the_package_agree(
+    tmp_path, shared_workspace, incident, status
+):
+    flights = load_flights(shared_workspace, "2013-07-15", "2013-10-13")
+    rows = flights[["date", *FEATURES]].rename(columns={"date": "when"})
+    newest = rows["when"] >= "2013-09-30"
+    week = INCIDENTS[incident].apply(rows[newest & (rows["when"] <= "2013-10-06")])
+    assert judged(tmp_path, rows[~newest], week).returncode == status
