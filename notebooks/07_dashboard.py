@@ -84,7 +84,7 @@ def draw_panel(axis, title, values, rule):
         draw_limit(axis, rule)
         told = f"{len(wrong)} days wrong" if len(wrong) else "fine"
         axis.set_title(f"{title}: {told}", fontsize=24, color=RED if len(wrong) else "black")
-    axis.tick_params(labelsize=16)
+    axis.tick_params(labelsize=16, labelbottom=True)
     axis.xaxis.set_major_formatter(DateFormatter("%d %b"))
     axis.margins(y=0.15)
 
@@ -115,7 +115,7 @@ def draw(figures, rules):
         What `rules_of` returns.
     """
     left = shown(figures)
-    drawing, axes = plt.subplots(4, 2, figsize=(19, 20), dpi=60, layout="constrained")
+    drawing, axes = plt.subplots(4, 2, figsize=(19, 20), dpi=60, layout="constrained", sharex=True)
     for axis, (title, column, name) in zip(axes.flat, PANELS, strict=True):
         draw_panel(axis, title, left[column], None if name is None else rules[name])
     return drawing
