@@ -1,10 +1,13 @@
 """A dashboard for the wall, in plain matplotlib: eight panels, one message each.
 
-`python 07_dashboard.py figures.csv dashboard.png` draws a table with a row a day, the day first,
-and a column for each panel.
+`python 07_dashboard.py figures.csv 07_rules.toml dashboard.png` draws a table with a row a day, the
+day first, and a column for each panel. A panel's limit is the one that the rules file has for days;
+where no rule watches a figure day by day, its panel has none. Copy the file, and change `PANELS`.
 """
 
 import sys
+import tomllib
+from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -14,30 +17,81 @@ from matplotlib.dates import DateFormatter
 BLUE = "#0072B2"
 RED = "#D55E00"
 GREY = "#555555"
-# title, column, limit, on which side of it something is wrong
+# title, column, and the rule whose limit is drawn
 PANELS = (
-    ("Flights announced, to usual", "volume", 0.5, "below"),
-    ("Flights unanswered", "unanswered_share", 0.01, "above"),
-    ("Input missing, worst column", "missing_share", 0.8, "above"),
-    ("Flights called late", "called_late", 0.02, "below"),
-    ("Flights the model is unsure of", "unsure_share", 0.4, "above"),
-    ("Answers with a label", "labelled_share", 0.9, "below"),
-    ("Burn rate of the budget", "burn_rate", 4.0, "above"),
-    ("Minutes lost, 1,000 flights", "cost_minutes", 9_000.0, "above"),
+    ("Flights announced, to usual", "volume", "flights missing"),
+    ("Flights unanswered", "unanswered_share", "flights unanswered"),
+    ("Input missing, worst column", "missing_share", "an input is missing"),
+    ("Flights called late", "called_late", "hardly any flight called late"),
+    ("Flights the model is unsure of", "unsure_share", "the model is unsure"),
+    ("Answers with a label", "labelled_share", None),
+    ("Burn rate of the budget", "burn_rate", "budget burns in a day"),
+    ("Minutes lost, 1,000 flights", "cost_minutes", None),
 )
+NEED_LABELS = ["burn_rate", "cost_minutes"]
+ENOUGH_LABELS = 0.95  # as the rules have it: the labels that come first flatter
 
 
-def beyond(values, limit, side):
-    """Return on which days a figure is on the wrong side of its limit."""
-    return values > limit if side == "above" else values < limit
+def rules_of(path):
+    """Return the rules of a file by their names."""
+    file = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    return {rule["name"]: rule for rule in file["rule"]}
 
 
-def draw_panel(axis, title, values, limit, side):
-    """Draw one figure; the title says how many days are wrong, and where a gap is."""
-    wrong = values[beyond(values, limit, side)]
-    state = f"{len(wrong)} days wrong" if len(wrong) else "fine"
+def shown(figures):
+    """Return the figures without those that need labels, on days whose labels are not in."""
+    early = figures["labelled_share"].lt(ENOUGH_LABELS)
+    left = figures.astype(float)
+    left.loc[early, NEED_LABELS] = float("nan")
+    return left
+
+
+def beyond(values, rule):
+    """Return on which days a figure is on the wrong side of a rule's limit."""
+    return values > rule["above"] if "above" in rule else values < rule["below"]
+
+
+def counted(figures, rules):
+    """Return for each panel its limit, how many days are beyond it, and of how many."""
+    left = shown(figures)
+    rows = {}
+    for title, column, name in PANELS:
+        days = left[column].notna().sum()
+        if name is None:
+            rows[title] = [None, None, days]
+            continue
+        rule = rules[name]
+        limit = rule.get("above", rule.get("below"))
+        rows[title] = [limit, beyond(left[column], rule).sum(), days]
+    return pd.DataFrame(rows, index=["limit", "beyond", "days"], dtype="object").T
+
+
+def rounded(value):
+    """Return a figure as it is read from afar: 0.95, 12,100."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
+
+
+def draw_panel(axis, title, values, rule):
+    """Draw one figure; the title says how many days are wrong, and a gap is a day unknown."""
     axis.plot(values, color=BLUE, linewidth=3)
-    axis.plot(wrong, "o", color=RED, markersize=10)
+    if rule is None:
+        last = values.last_valid_index()
+        told = "unknown" if last is None else f"{rounded(values[last])} on {last:%d %b}"
+        axis.set_title(f"{title}: {told}", fontsize=24)
+    else:
+        wrong = values[beyond(values, rule)]
+        axis.plot(wrong, "o", color=RED, markersize=10)
+        draw_limit(axis, rule)
+        told = f"{len(wrong)} days wrong" if len(wrong) else "fine"
+        axis.set_title(f"{title}: {told}", fontsize=24, color=RED if len(wrong) else "black")
+    axis.tick_params(labelsize=16, labelbottom=True)
+    axis.xaxis.set_major_formatter(DateFormatter("%d %b"))
+    axis.margins(y=0.15)
+
+
+def draw_limit(axis, rule):
+    """Draw a rule's limit, with its value on the line."""
+    limit = rule.get("above", rule.get("below"))
     axis.axhline(limit, color=GREY, linestyle="--", linewidth=2)
     axis.annotate(
         f"limit {limit:g}",
@@ -48,26 +102,26 @@ def draw_panel(axis, title, values, limit, side):
         fontsize=16,
         color=GREY,
     )
-    axis.set_title(f"{title}: {state}", fontsize=24, color=RED if len(wrong) else "black")
-    axis.tick_params(labelsize=16)
-    axis.xaxis.set_major_formatter(DateFormatter("%d %b"))
-    axis.margins(y=0.15)
 
 
-def draw(figures):
+def draw(figures, rules):
     """Draw all panels.
 
     Parameters
     ----------
     figures
         One row a day, the days as index, and the columns that `PANELS` names.
+    rules
+        What `rules_of` returns.
     """
-    drawing, axes = plt.subplots(4, 2, figsize=(19, 20), dpi=60, layout="constrained")
-    for axis, (title, column, limit, side) in zip(axes.flat, PANELS, strict=True):
-        draw_panel(axis, title, figures[column].astype(float), limit, side)
+    left = shown(figures)
+    drawing, axes = plt.subplots(4, 2, figsize=(19, 20), dpi=60, layout="constrained", sharex=True)
+    for axis, (title, column, name) in zip(axes.flat, PANELS, strict=True):
+        draw_panel(axis, title, left[column], None if name is None else rules[name])
     return drawing
 
 
 if __name__ == "__main__":
     matplotlib.use("Agg")
-    draw(pd.read_csv(sys.argv[1], index_col=0, parse_dates=[0])).savefig(sys.argv[2])
+    table = pd.read_csv(sys.argv[1], index_col=0, parse_dates=[0])
+    draw(table, rules_of(sys.argv[2])).savefig(sys.argv[3])

@@ -1,10 +1,10 @@
 """What the team is told when an alert rule fires, and how it gets there: once, and surely.
 
 Messages wait in an outbox, a SQLite file, until the receiver has taken them. An episode makes one
-message, however many windows it lasts. Whoever monitors puts messages in and goes on; a receiver
-that is down, slow or failing is asked again after growing waits, and costs nobody a message. Where
-it took one and its answer was lost it is sent that one again, with the same key, by which a
-receiver knows it.
+message, however many windows it lasts. Its price: a second fault within an episode of the same rule
+is not told. Whoever monitors puts messages in and goes on; a receiver that is down, slow or failing
+is asked again after growing waits, and costs nobody a message. Where it took one and its answer was
+lost it is sent that one again, with the same key, by which a receiver knows it.
 """
 
 import json

@@ -74,6 +74,7 @@ def world(
     first: date,
     incident: str = CALM,
     *,
+    severity: float = 1.0,
     seed: int | None = None,
     weeks: int = WEEKS,
 ) -> World:
@@ -85,11 +86,14 @@ def world(
         As `data.stream.Stream` takes them.
     incident
         A name of `data.incidents.INCIDENTS`.
+    severity
+        The share of flights that it hits, above 0 and at most 1.
     seed
         Draws the days anew; None takes them as they were.
     """
     since = first + CALM_WEEKS * WEEK
-    strikes = [Strike(INCIDENTS[incident], since)] if incident != CALM else []
+    strike = Strike(INCIDENTS[incident], since, severity=severity)
+    strikes = [strike] if incident != CALM else []
     stream = Stream(flights, first, strikes, seed)
     rows = pd.concat([week.flights for week in stream.weeks(weeks)])
     return World(incident, since, as_recorded(rows, model.probability(rows)))

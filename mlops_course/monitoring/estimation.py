@@ -4,7 +4,8 @@ A model that knows how sure to be tells its own accuracy: of flights that it cal
 should be right about 80. That needs no labels, and it holds while what the model knows about these
 flights is still true: other flights, other weather. It cannot see that the relation itself has
 changed; then it stays calm, and wrong. So it is a figure to fill the days until the labels come,
-and wakes nobody by itself.
+and wakes nobody by itself. Where they come within days, it was not shown to be closer than the
+accuracy of the four weeks before (April to December 2013, counted in lesson 07).
 """
 
 from dataclasses import dataclass

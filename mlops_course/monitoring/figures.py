@@ -147,11 +147,10 @@ def _missing(window: Window, _: Terms) -> float:
 
 
 def _out_of_range(window: Window, _: Terms) -> float:
-    shares = []
-    for name, (low, high) in RANGES.items():
-        values = window.answered[name].astype("float64")
-        shares.append(_mean((values < low) | (values > high)))
-    return _largest(pd.Series(shares))
+    values = window.answered[list(RANGES)].to_numpy(dtype="float64")
+    low, high = np.array(list(RANGES.values())).T
+    outside = (values < low) | (values > high)
+    return float(outside.mean(axis=0).max()) if len(outside) else nan
 
 
 def _unseen(window: Window, terms: Terms) -> float:

@@ -159,7 +159,11 @@ def read_record(
 
 
 def as_recorded(
-    flights: pd.DataFrame, probability: np.ndarray, before: date | None = None
+    flights: pd.DataFrame,
+    probability: np.ndarray,
+    before: date | None = None,
+    *,
+    size: int | None = None,
 ) -> Record:
     """Return what would have been written down, had a service answered with these probabilities.
 
@@ -169,13 +173,15 @@ def as_recorded(
     ----------
     flights
         In order of date, with the 14 features, ``date``, ``late`` and ``label_at``, as
-        `data.stream.Week` has them. A day is a request.
+        `data.stream.Week` has them.
     probability
         Shape (flights,); NaN for a flight without an answer.
     before
         Only labels that had arrived before this moment count; None for all.
+    size
+        How many flights a request holds; None for a day a request.
     """
-    sent = numbered(flights, len(flights) + 1).assign(
+    sent = numbered(flights, size or len(flights) + 1).assign(
         role=CHAMPION, version="1", probability=probability
     )
     requests = sent.groupby("request_id", sort=False)["date"].agg(at="first", rows="size")

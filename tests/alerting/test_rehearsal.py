@@ -41,6 +41,20 @@ def test_world_when_struck_then_is_so_from_the_fourth_week_on(worlds):
     assert after < before / 10
 
 
+def test_world_when_the_severity_is_a_part_then_hits_that_share_of_flights(shared_workspace):
+    model = train(load_flights(shared_workspace, last="2013-01-31"), TrainingConfig()).model
+    flights = load_flights(shared_workspace, MONDAY, date(2013, 9, 29))
+    whole, part, calm = (
+        world(model, flights, MONDAY, name, severity=severity, weeks=4).record.flights
+        for name, severity in (("hours", 1.0), ("hours", 0.2), ("none", 1.0))
+    )
+    delayed = calm["dep_delay"].abs() > 0
+    hit = part["dep_delay"] != calm["dep_delay"]
+    assert not hit[calm["date"] < "2013-09-23"].any()
+    assert hit[delayed & (calm["date"] >= "2013-09-23")].mean() == pytest.approx(0.2, abs=0.02)
+    assert (part["dep_delay"][hit] == whole["dep_delay"][hit]).all()
+
+
 def test_outcome_when_a_rule_is_for_the_incident_then_fires_on_its_days_alone(worlds):
     found = outcome(HARDLY, worlds["hours"], FILE.terms)
     assert list(found.firing) == list(found.struck) and sum(found.firing) == 7

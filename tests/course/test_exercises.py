@@ -68,9 +68,11 @@ def answer_of(code, names):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_lesson_when_it_has_exercises_then_one_of_each_kind(lesson):
+def test_lesson_when_it_has_exercises_then_three_of_more_than_one_kind(lesson):
     found = exercises.exercises(lesson).values()
-    assert sorted(exercise.kind for exercise in found) == ["build", "diagnose", "predict"]
+    kinds = [exercise.kind for exercise in found]
+    assert len(kinds) == 3 and {"build", "diagnose"} <= set(kinds)
+    assert set(kinds) <= {"build", "diagnose", "predict"}
     for exercise in found:
         assert len(exercise.hints) == 2 and len(exercise.wrong) >= 2, exercise.key
 

@@ -8,7 +8,7 @@ from watched import flights_of, record_of
 
 from mlops_course.core.errors import ParameterError, WorkspaceError
 from mlops_course.monitoring.labels import Labels
-from mlops_course.monitoring.windows import by_count, by_days, read_record, window_of
+from mlops_course.monitoring.windows import as_recorded, by_count, by_days, read_record, window_of
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,17 @@ def flights(shared_workspace):
 @pytest.fixture(scope="module")
 def record(flights):
     return record_of(flights)
+
+
+def test_record_when_made_of_flights_then_a_day_is_a_request_unless_a_size_is_given(flights):
+    said = np.linspace(0, 1, len(flights))
+    whole = as_recorded(flights, said)
+    small = as_recorded(flights, said, size=100)
+    assert len(whole.requests) == 14 and small.requests["rows"].max() == 100
+    assert small.requests["rows"].sum() == len(flights) == whole.requests["rows"].sum()
+    for record in (whole, small):
+        assert (record.flights["probability"].to_numpy() == said).all()
+        assert record.flights["late"].notna().sum() == flights["late"].notna().sum()
 
 
 def test_windows_when_cut_by_days_then_every_flight_is_in_one(record, flights):

@@ -10,7 +10,6 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from watched import record_of
 
 from mlops_course.data.features import FEATURES
 from mlops_course.data.incidents import INCIDENTS
@@ -38,6 +37,7 @@ BEFORE_ITS_TIME = "budget gone before its time"
 SENTINEL = -9_999.0
 SLOW_MS = 150.0
 A_TENTH = 10
+SMALL_REQUEST = 100
 ANSWER = ["probability", "role", "version", *FEATURES]
 
 
@@ -71,7 +71,7 @@ class Trouble:
     log
         What is written down, from the record as it would have been and the moment.
     small_requests
-        Whether a request holds 100 flights, and not those of a day.
+        Whether a request holds `SMALL_REQUEST` flights, and not those of a day.
     """
 
     rules: tuple[str, ...]
@@ -254,5 +254,5 @@ def recorded(
     later = said[calm:] if trouble.feed is _as_it_was else model.probability(struck)
     said = np.concatenate([said[:calm], trouble.model(later)])
     flights = pd.concat([flights[:calm], struck])
-    written = record_of(flights, said) if trouble.small_requests else as_recorded(flights, said)
-    return trouble.log(written, moment)
+    size = SMALL_REQUEST if trouble.small_requests else None
+    return trouble.log(as_recorded(flights, said, size=size), moment)
