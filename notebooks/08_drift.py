@@ -6,10 +6,11 @@
 The reference is cut into weeks of seven days, counted back from the first day of the week in
 question. Each week, the new one among them, is held against all the others; the new one alarms if
 it is the strangest of all. Of N calm weeks and one more that is like them any is the strangest with
-the same chance: a false alarm comes one time in N + 1.
+the same chance: a false alarm comes one time in N + 1 at most. A column that is gone, and a word
+among numbers, are missing values.
 
-With --given a column is judged by what others leave unexplained of it, too: warmer weather moves
-the temperature, and not the temperature given dew point and humidity.
+With --given a column is judged by what others leave unexplained of it: warmer weather moves the
+temperature, and not the temperature given dew point and humidity. Try it on calm seasons first.
 
 Exit status: 0 calm, 1 drifted, 2 not judged.
 """
@@ -108,23 +109,29 @@ def read(asked: argparse.Namespace) -> list[pd.DataFrame]:
     """Return the calm weeks and, last, the week in question; ValueError says what is wrong."""
     reference = pd.read_csv(asked.reference)
     week = pd.read_csv(asked.week)
-    names = [name for name in reference if name in week and name != asked.time]
-    wanted = {asked.time, *(asked.given or names)}
-    if gone := wanted - set(reference) | wanted - set(week):
-        raise ValueError(f"both files need the columns {', '.join(sorted(gone))}")
-    for name in reference[names].select_dtypes("number"):
-        week[name] = pd.to_numeric(week[name], errors="coerce")
+    for name, rows in (("reference", reference), ("week", week)):
+        if asked.time not in rows:
+            raise ValueError(f"the {name} has no column {asked.time}, but {', '.join(rows)}")
+    names = [name for name in reference if name != asked.time]
+    if not set(names) & set(week) or set(asked.given or names) - set(names):
+        raise ValueError(f"the columns to compare are not there; the reference has {names}")
     days = days_of(week, asked.time)
     calm = calm_weeks(reference[names], days_of(reference, asked.time), days.min())
-    weeks = [*calm, week[names]]
     smallest = min(map(len, calm), default=0)
-    if not names or days.nunique() != 7 or len(calm) < MIN_WEEKS or len(week) < FULL * smallest:
+    is_week = days.nunique() == 7 and (days.max() - days.min()).days == 6
+    if not is_week or len(calm) < MIN_WEEKS or len(week) < FULL * smallest:
         raise ValueError(
-            f"{len(names)} columns in common, {len(calm)} calm weeks of {smallest} rows or more, "
-            f"{len(week)} rows on {days.nunique()} days in question; it takes a column, "
-            f"{MIN_WEEKS} weeks, and seven days with as many rows"
+            f"{len(calm)} calm weeks of {smallest} rows or more, and {len(week)} rows on "
+            f"{days.nunique()} days in question; it takes {MIN_WEEKS} weeks, and seven days in a "
+            "row with as many rows"
         )
-    return explained(weeks, asked.given[0], asked.given[1:]) if asked.given else weeks
+    week = week.reindex(columns=names)
+    for name in reference[names].select_dtypes("number"):
+        week[name] = pd.to_numeric(week[name], errors="coerce")
+    if not asked.given:
+        return [*calm, week]
+    name, *context = asked.given
+    return [rows.drop(columns=name) for rows in explained([*calm, week], name, context)]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -153,7 +160,7 @@ def report(weeks: Sequence[pd.DataFrame]) -> int:
             for measure, figure in measures(values, calm[name].dropna()).items():
                 table.loc[name, measure] = figure
     print(table.sort_values("score", ascending=False).round(2).to_string())
-    print(f"A week like the others alarms one time in {len(weeks)}.")
+    print(f"A week like the others alarms one time in {len(weeks)} at most.")
     return int((table["score"] > 1).any())
 
 

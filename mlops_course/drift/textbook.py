@@ -5,11 +5,11 @@ one in question. How often they alarm with nothing broken is printed by
 ``mlops-course bench --statistics`` and by lesson 08; `drift.calm_weeks` has the verdict that holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mlops_course.drift.calm_weeks import Group, judge
+from mlops_course.drift.calm_weeks import KINDS, STEADY, Group, judge
 from mlops_course.drift.profiles import Kind, Profile, table
 from mlops_course.stats.distances import (
     bin_by_quantiles,
@@ -33,6 +33,8 @@ INDEX = "PSI above .25"
 JENSEN_SHANNON = "Jensen-Shannon above .1"
 FITTED = "1.5 times the largest"
 RANK = "strangest of all"
+WITHOUT_WEATHER = "{}, no weather"
+RARE = 0.01  # of the reference's rows
 
 
 def limits_crossed(group: Group, week: Profile) -> Mapping[str, bool]:
@@ -40,8 +42,9 @@ def limits_crossed(group: Group, week: Profile) -> Mapping[str, bool]:
 
     The week is held against all reference weeks together. `PLAIN` and `BONFERRONI` ask the tests of
     Kolmogorov and Smirnov and of chi-squared, which take rows for independent. `INDEX` and
-    `JENSEN_SHANNON` are of tenths of the reference. `FITTED` takes `FACTOR` times the largest
-    distance of a reference week from the others, at most `CAP`; with one such week it knows none.
+    `JENSEN_SHANNON` are of tenths of the reference, and of its categories with the rare ones
+    pooled. `FITTED` takes `FACTOR` times the largest distance of a reference week from the others,
+    at most `CAP`; with one such week it knows none.
 
     Returns
     -------
@@ -50,7 +53,31 @@ def limits_crossed(group: Group, week: Profile) -> Mapping[str, bool]:
     Source: Bonferroni's inequality; the limits of the index and of Jensen-Shannon are conventions
     (Siddiqi, *Credit risk scorecards*, 2006, and defaults of packages).
     """
-    beyond = [_of_feature(group, week, name) for name in group.features]
+    return _crossed([_of_feature(group, week, name) for name in group.features])
+
+
+def verdicts(weeks: Sequence[Profile], week: Profile) -> Mapping[str, bool]:
+    """Return what alarms in a week of flights: `limits_crossed`, and whether it is the strangest.
+
+    `INDEX` and `RANK` are there twice, the second time without the weather, which moves most.
+    """
+    every = Group(KINDS, tuple(weeks))
+    steady = Group({name: KINDS[name] for name in STEADY}, tuple(weeks))
+    beyond = {name: _of_feature(every, week, name) for name in KINDS}
+    without = _crossed([beyond[name] for name in STEADY])
+    return {
+        **_crossed(list(beyond.values())),
+        RANK: _is_strangest(every, week),
+        WITHOUT_WEATHER.format(INDEX): without[INDEX],
+        WITHOUT_WEATHER.format(RANK): _is_strangest(steady, week),
+    }
+
+
+def _is_strangest(group: Group, week: Profile) -> bool:
+    return any(one.drifted for one in judge(group, week))
+
+
+def _crossed(beyond: Sequence[Mapping[str, float]]) -> dict[str, bool]:
     p_values = np.array([one[PLAIN] for one in beyond])
     return {
         PLAIN: bool((p_values < LEVEL).any()),
@@ -59,12 +86,6 @@ def limits_crossed(group: Group, week: Profile) -> Mapping[str, bool]:
         JENSEN_SHANNON: any(one[JENSEN_SHANNON] > JENSEN_SHANNON_LIMIT for one in beyond),
         FITTED: any(one[FITTED] > 0 for one in beyond),
     }
-
-
-def verdicts(group: Group, week: Profile) -> Mapping[str, bool]:
-    """Return what `limits_crossed` does and, as `RANK`, the verdict of `drift.calm_weeks`."""
-    is_strangest = any(one.drifted for one in judge(group, week))
-    return {**limits_crossed(group, week), RANK: is_strangest}
 
 
 def _of_feature(group: Group, week: Profile, name: str) -> dict[str, float]:
@@ -81,6 +102,8 @@ def _of_feature(group: Group, week: Profile, name: str) -> dict[str, float]:
     binned = np.stack([newest, others])
     if kind is Kind.CATEGORY:
         p_value = chi_squared(newest, others)[1]
+        rare = others < RARE * others.sum()
+        binned = np.column_stack([binned[:, ~rare], binned[:, rare].sum(axis=1)])
     else:
         p_value = kolmogorov_smirnov_p_value(apart, newest.sum(), others.sum())
         binned = bin_by_quantiles(binned, others)

@@ -17,6 +17,7 @@ from mlops_course.drift.textbook import (
     JENSEN_SHANNON,
     PLAIN,
     RANK,
+    WITHOUT_WEATHER,
     limits_crossed,
     verdicts,
 )
@@ -96,10 +97,15 @@ def test_limits_when_a_column_is_all_missing_then_pass_it_in_silence():
 
 def test_verdicts_when_real_calm_weeks_are_held_out_then_the_textbook_alarms_in_each(calm):
     found = pd.DataFrame(
-        [
-            verdicts(Group(KINDS, (*calm[:turn], *calm[turn + 1 :])), week)
-            for turn, week in enumerate(calm)
-        ]
+        [verdicts((*calm[:turn], *calm[turn + 1 :]), week) for turn, week in enumerate(calm)]
     ).sum()
     textbook = dict.fromkeys((PLAIN, BONFERRONI, INDEX, JENSEN_SHANNON), 12)
-    assert found.to_dict() == {**textbook, FITTED: 4, RANK: 1}
+    steady = {WITHOUT_WEATHER.format(INDEX): 0, WITHOUT_WEATHER.format(RANK): 1}
+    assert found.to_dict() == {**textbook, FITTED: 4, RANK: 1, **steady}
+
+
+def test_index_when_categories_are_rare_then_they_are_one():
+    words = [f"rare{number}" for number in range(200)]
+    weeks = [pd.DataFrame({"x": ["often"] * 99_800 + words})] * 2
+    week = pd.DataFrame({"x": ["often"] * 998 + ["new", "newer"]})
+    assert not held_against(weeks, week, {"x": Kind.CATEGORY})[INDEX]
