@@ -59,3 +59,10 @@ def test_week_of_exercise_08_3_when_made_again_then_has_the_figures_told(year, m
     )
     found = (most.name, f"{most.score:.2f}", *(f"{figure:.2f}" for figure in figures))
     assert found == told
+
+
+def test_gap_of_calm_weeks_when_counted_again_then_has_the_range_told(year, model):
+    later = year[year["date"].between("2013-04-01", "2013-12-29")].dropna(subset=["late"])
+    gap = later["late"] - model.probability(later)
+    weekly = gap.groupby((later["date"] - pd.Timestamp("2013-04-01")).dt.days // 7).mean()
+    assert f"between {weekly.min():.2f} and {weekly.max():.2f}." in find("08.3").task
