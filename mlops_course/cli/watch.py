@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlops_course.alerting.rules import Watched
     from mlops_course.data.periods import Days
     from mlops_course.drift.calm_weeks import Moved, Reference
-    from mlops_course.drift.reports import Report
+    from mlops_course.drift.reports import Bar, Report
     from mlops_course.monitoring.figures import Terms
     from mlops_course.monitoring.windows import Record
 
@@ -169,6 +169,8 @@ def _told(report: "Report") -> Iterator[str]:
             f"({report.at_most:.1%}) alarms. That is promised for one look, at days of the same "
             "season."
         )
+    if report.bar is not None:
+        yield _bar_in_words(report.bar)
     yield ""
     shown = report.features[:MAX_SHOWN]
     width = max([len("feature"), *(min(len(one.name), NAME_WIDTH) for one in shown)])
@@ -203,6 +205,15 @@ def _verdict(report: "Report") -> str:
     else:
         why = f"the reference holds {report.periods} {like}, and it takes {MIN_WEEKS}"
     return f"No verdict: {why}. What follows are distances; how far is far, only other weeks tell."
+
+
+def _bar_in_words(bar: "Bar") -> str:
+    """Return which calm period a window would have had to pass, and how to leave it out."""
+    return (
+        f"The bar: {bar.days} lies {bar.times:.1f} times as far out in "
+        f"{short(bar.feature, NAME_WIDTH)} as any other calm period, and only a stranger window "
+        f"alarms. If its cause is known, leave it out with --without {bar.days}."
+    )
 
 
 def _periods(days: int) -> str:

@@ -22,7 +22,12 @@ import pandas as pd
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.features import CATEGORICAL, FEATURES, WEATHER
 from mlops_course.drift.profiles import Counts, Kind, Profile, profile, table, thinned
-from mlops_course.stats.conformal import false_alarm_range, false_alarm_rate, newest_scores
+from mlops_course.stats.conformal import (
+    false_alarm_range,
+    false_alarm_rate,
+    newest_scores,
+    nonconformity,
+)
 from mlops_course.stats.distances import kolmogorov_smirnov, leave_one_out, total_variation
 
 KINDS = {name: Kind.CATEGORY if name in CATEGORICAL else Kind.NUMBER for name in FEATURES}
@@ -31,6 +36,7 @@ ROLLING_WEEKS = 12
 MIN_WEEKS = 9  # a week like the others then alarms one time in ten
 FULL_WEEK = 0.8  # of the rows of the smallest reference week
 WEEKS_A_YEAR = 52
+FAR = 3.0  # times as far out as any other reference week
 MEASURES = {
     Kind.NUMBER: "Kolmogorov-Smirnov",
     Kind.DATE: "Kolmogorov-Smirnov",
@@ -130,6 +136,44 @@ def judge(group: Group, week: Profile, *, verdict: bool = True) -> tuple[Moved, 
         )
         for place, (name, kind) in enumerate(group.kinds.items())
     )
+
+
+@dataclass(frozen=True)
+class FarOut:
+    """A reference week that lies far out, so that only a week stranger than it alarms.
+
+    Attributes
+    ----------
+    place
+        Which of the group's weeks, counted from 0.
+    name
+        The feature.
+    times
+        How many times as far out it lies as any other reference week (`nonconformity`).
+    """
+
+    place: int
+    name: str
+    times: float
+
+
+def far_out(group: Group, week: Profile) -> FarOut | None:
+    """Return the reference week that sets the bar for a week, if it lies far out by itself.
+
+    One week that lies fully apart in one feature makes the verdict blind in all of them: the next
+    ones must be as strange. Such a week is more than `FAR` times as far out in a feature as any
+    other reference week. Two times would be said of most: of the 39 real weeks from April, each
+    against the 12 before, 26 are calm with such a week among those, and 10 with one beyond three
+    times: the blizzard's, or one of two with little sight.
+    """
+    if group.promise is None or not week.rows:
+        return None
+    found = _distances(group, week, alike=True)
+    apart = np.column_stack([np.fmax(values, missing) for values, missing in found])
+    ratios = nonconformity(apart[:-1])
+    place, column = np.unravel_index(ratios.argmax(), ratios.shape)
+    times = float(ratios[place, column])
+    return FarOut(int(place), group.features[column], times) if times > FAR else None
 
 
 @dataclass(frozen=True)

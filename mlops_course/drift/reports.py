@@ -18,6 +18,7 @@ finds the time zone 17 times, Celsius each time (``bench --statistics``).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ import pandas as pd
 from mlops_course.core.errors import DataError
 from mlops_course.data.periods import NO_PERIOD, Days, Periods, calm_periods
 from mlops_course.data.tables import days_of, named
-from mlops_course.drift.calm_weeks import Group, Moved, judge
+from mlops_course.drift.calm_weeks import Group, Moved, far_out, judge
 from mlops_course.drift.findings import (
     Dated,
     causes,
@@ -38,6 +39,25 @@ from mlops_course.drift.findings import (
 from mlops_course.drift.profiles import Kind, Profile, kind_of, profile
 
 MIN_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A calm period that lies so far out that a window must be stranger still to alarm.
+
+    Attributes
+    ----------
+    days
+        The period's.
+    feature
+        The column in which it lies out.
+    times
+        How many times as far as any other calm period.
+    """
+
+    days: Days
+    feature: str
+    times: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,9 @@ class Report:
         The most drifted first.
     findings
         Sentences about the data, and after an alarm about what may have caused it.
+    bar
+        What a calm window did not pass, if one calm period stands far out (`calm_weeks.far_out`).
+        Leave its days out if their cause is known.
     """
 
     alarm: bool | None
@@ -66,6 +89,7 @@ class Report:
     period_days: int
     features: tuple[Moved, ...]
     findings: tuple[str, ...]
+    bar: Bar | None = None
 
     @property
     def at_most(self) -> float | None:
@@ -128,14 +152,9 @@ def compare(
     findings += of_contracts(kinds, reference, window)
     if alarm:
         findings += causes(moved, group, dated, periods.code != NO_PERIOD)
-    return Report(
-        alarm,
-        seen.rows,
-        len(periods.starts),
-        dated.when.count if time is not None else 0,
-        moved,
-        tuple(findings),
-    )
+    length = dated.when.count if time is not None else 0
+    bar = _bar(group, seen, periods, length) if alarm is False else None
+    return Report(alarm, seen.rows, len(periods.starts), length, moved, tuple(findings), bar)
 
 
 def as_record(report: Report) -> dict[str, Any]:
@@ -145,6 +164,7 @@ def as_record(report: Report) -> dict[str, Any]:
         "rows": report.rows,
         "calm_weeks": report.periods,
         "at_most": report.at_most,
+        "bar": _bar_record(report.bar),
         "features": [
             {
                 "name": one.name,
@@ -158,6 +178,26 @@ def as_record(report: Report) -> dict[str, Any]:
         ],
         "findings": list(report.findings),
     }
+
+
+def _bar_record(bar: Bar | None) -> dict[str, Any] | None:
+    if bar is None:
+        return None
+    return {
+        "first": bar.days.first.isoformat(),
+        "last": bar.days.last.isoformat(),
+        "feature": bar.feature,
+        "times": bar.times,
+    }
+
+
+def _bar(group: Group, seen: Profile, periods: Periods, length: int) -> Bar | None:
+    """Return the calm period of so many days that sets the bar, if one stands far out."""
+    found = far_out(group, seen)
+    if found is None:
+        return None
+    first = periods.starts[found.place]
+    return Bar(Days(first, first + timedelta(days=length - 1)), found.name, found.times)
 
 
 def _how_far(one: Moved) -> tuple[float, float]:

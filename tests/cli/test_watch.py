@@ -11,7 +11,7 @@ from mlops_course.data.features import FEATURES
 
 WINTER = ["--reference", "2013-01-01..2013-03-31"]
 SEPTEMBER = ["--window", "2013-09-02..2013-09-08"]
-KEYS = ["alarm", "rows", "calm_weeks", "at_most", "features", "findings"]
+KEYS = ["alarm", "rows", "calm_weeks", "at_most", "bar", "features", "findings"]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def files(tmp_path_factory):
 def test_drift_when_a_calm_week_is_compared_then_status_0_and_a_table(drift):
     status, out, err = drift(*WINTER, "--window", "2013-03-04..2013-03-10")
     assert status == 0 and err == ""
-    verdict, promise, _, head, *lines = out.splitlines()
+    verdict, promise, _, _, head, *lines = out.splitlines()
     assert verdict == "Calm: 6,027 rows, no stranger than the strangest of 11 calm weeks."
     assert "at most 1 in 12 (8.3%)" in promise and head.startswith("feature")
     assert {line.split()[0] for line in lines[: len(FEATURES)]} == set(FEATURES)
@@ -93,9 +93,28 @@ def test_rows_when_drawn_with_a_seed_then_the_same_again_and_others_with_another
 def test_days_when_the_blizzard_is_left_out_then_its_week_is_no_reference(drift):
     status, out, _ = drift(*WINTER, *SEPTEMBER, "--without", "2013-02-08..2013-02-09", "--json")
     record = json.loads(out)
-    assert record["calm_weeks"] == 11
+    assert record["calm_weeks"] == 11 and record["bar"] is None
     assert "Left out, as asked: what begins on 2013-02-04." in record["findings"]
     assert status == int(record["alarm"])
+
+
+def test_bar_when_the_blizzard_sets_it_then_is_told_and_left_out_as_the_line_says(drift):
+    status, out, _ = drift(*WINTER, *SEPTEMBER)
+    line = out.splitlines()[2]
+    assert status == 0 and line.startswith("The bar: 2013-02-04..2013-02-10 lies 4.5 times as far ")
+    assert " in day_of_week as any other calm period" in line
+    assert line.endswith(" leave it out with --without 2013-02-04..2013-02-10.")
+    _, out, _ = drift(*WINTER, *SEPTEMBER, "--json")
+    bar = json.loads(out)["bar"]
+    assert bar.pop("times") == pytest.approx(4.5, abs=0.05)
+    assert bar == {"first": "2013-02-04", "last": "2013-02-10", "feature": "day_of_week"}
+    _, out, _ = drift(*WINTER, *SEPTEMBER, *line.removesuffix(".").split()[-2:])
+    assert "The bar" not in out
+
+
+def test_bar_when_the_window_alarms_then_it_is_not_told(drift):
+    status, out, _ = drift(*WINTER, *SEPTEMBER, "--incident", "clock")
+    assert status == 1 and "The bar" not in out
 
 
 def test_reference_when_it_is_short_then_status_2_and_says_what_is_needed(drift):

@@ -11,6 +11,7 @@ from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, WEATHER
 from mlops_course.data.flights import load_flights
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.drift.calm_weeks import (
+    KINDS,
     MIN_WEEKS,
     ROLLING_WEEKS,
     STEADY,
@@ -18,6 +19,7 @@ from mlops_course.drift.calm_weeks import (
     drift_distances,
     drift_scores,
     drifted,
+    far_out,
     fit_reference,
     judge,
     promise_in_words,
@@ -185,6 +187,29 @@ def test_drifted_week_when_some_of_its_flights_are_drawn_then_the_verdict_is_kep
 
 
 # ---- real weeks
+
+
+def test_bar_when_one_week_lies_far_out_then_it_is_told_in_ten_of_39_calm_weeks(weeks):
+    counted = [profile(week, KINDS) for week in weeks.values()]
+    bars = []
+    for place in range(ROLLING_WEEKS, len(counted)):
+        group = Group(KINDS, tuple(counted[place - ROLLING_WEEKS : place]))
+        if not any(one.drifted for one in judge(group, counted[place])):
+            bars.append(far_out(group, counted[place]))
+    told = [bar for bar in bars if bar is not None]
+    assert len(told) == 10
+    assert {bar.name for bar in told} == {"day_of_week", "visib"}
+    first = bars[0]
+    assert list(weeks)[first.place] == date(2013, 2, 4) and first.times == pytest.approx(
+        4.49, abs=0.01
+    )
+
+
+def test_bar_when_there_is_no_verdict_then_there_is_none(weeks):
+    counted = [profile(week, KINDS) for week in weeks.values()]
+    few = Group(KINDS, tuple(counted[: MIN_WEEKS - 1]))
+    assert far_out(few, counted[20]) is None
+    assert far_out(Group(KINDS, tuple(counted[:12])), profile(weeks[APRIL].head(0), KINDS)) is None
 
 
 def test_later_weeks_when_nothing_is_broken_then_seven_of_39_alarm(references, later):

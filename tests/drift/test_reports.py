@@ -98,6 +98,36 @@ def test_weeks_when_each_is_held_out_then_at_most_one_alarms(reference):
     assert alarms == 1
 
 
+def with_campaign(reference):
+    """The reference with one calm week that lies fully apart in one column."""
+    during = reference["when"].between("2024-02-05", "2024-02-11")
+    return reference.assign(paid=reference["paid"].where(~during, reference["paid"] + 50))
+
+
+@pytest.mark.parametrize(("column", "more"), [("paid", 50), ("items", 2)])
+def test_bar_when_one_calm_week_lies_fully_apart_then_its_days_and_column_are_told(
+    reference, window, column, more
+):
+    faulty = window.assign(**{column: window[column] + more})
+    report = compare(with_campaign(reference), faulty, "when")
+    assert report.alarm is False
+    assert report.bar.days == Days(date(2024, 2, 5), date(2024, 2, 11))
+    assert report.bar.feature == "paid" and report.bar.times > 10
+    without = compare(with_campaign(reference), faulty, "when", without=[report.bar.days])
+    assert without.alarm is True and without.bar is None
+
+
+def test_bar_when_no_calm_week_stands_out_then_there_is_none(reference, window):
+    assert compare(reference, window, "when").bar is None
+
+
+def test_record_when_one_calm_week_sets_the_bar_then_holds_it(reference, window):
+    bar = as_record(compare(with_campaign(reference), window, "when"))["bar"]
+    assert list(bar) == ["first", "last", "feature", "times"]
+    assert (bar["first"], bar["last"], bar["feature"]) == ("2024-02-05", "2024-02-11", "paid")
+    json.dumps(bar, allow_nan=False)
+
+
 def test_window_when_it_is_a_week_of_the_reference_then_is_held_against_the_others(reference):
     week = reference[reference["when"].between("2024-01-15", "2024-01-21")]
     one = compare(reference, week, "when")
@@ -160,7 +190,7 @@ def test_record_when_there_is_no_verdict_then_says_null_and_not_false(reference,
     assert record["features"][0]["score"] is None
     keys = ["name", "measure", "distance", "score", "missing", "drifted"]
     assert list(record["features"][0]) == keys
-    assert list(record) == ["alarm", "rows", "calm_weeks", "at_most", "features", "findings"]
+    assert list(record) == ["alarm", "rows", "calm_weeks", "at_most", "bar", "features", "findings"]
 
 
 @pytest.mark.parametrize("which", ["reference", "window"])

@@ -87,7 +87,7 @@ def test_verdict_when_weeks_are_alike_then_alarms_as_often_as_promised(plain):
     for seed in range(130):
         rows = sales(seed, weeks=10).drop(columns="shop")
         weeks = [week for _, week in rows.groupby((rows["when"] - FIRST).dt.days // 7)]
-        scores = plain["scores"]([week[["paid", "heat"]] for week in weeks])
+        scores = plain["scores"](plain["distances"]([week[["paid", "heat"]] for week in weeks]))
         alarms += bool((scores > 1).any())
     assert 13 - 11 < alarms < 13 + 11  # three standard deviations of 130 draws at one in ten
 
@@ -95,8 +95,71 @@ def test_verdict_when_weeks_are_alike_then_alarms_as_often_as_promised(plain):
 def test_week_when_it_equals_the_strangest_of_the_others_then_is_calm(plain):
     weeks = [week for _, week in sales(1).groupby((sales(1)["when"] - FIRST).dt.days // 7)]
     far = weeks[3].assign(paid=weeks[3]["paid"] + 50)[["paid"]]
-    scores = plain["scores"]([*(week[["paid"]] for week in weeks[:9]), far, far])
+    apart = plain["distances"]([*(week[["paid"]] for week in weeks[:9]), far, far])
+    scores = plain["scores"](apart)
     assert (scores <= 1).all()
+
+
+CAMPAIGN = FIRST + pd.Timedelta(weeks=5)
+
+
+def with_campaign(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with one calm week that lies fully apart from the others in one column."""
+    during = rows["when"].between(CAMPAIGN, CAMPAIGN + pd.Timedelta(days=6))
+    return rows.assign(paid=rows["paid"].where(~during, rows["paid"] + 100))
+
+
+@pytest.mark.parametrize("column", ["heat", "paid"])
+def test_bar_when_one_calm_week_lies_fully_apart_then_week_and_column_are_told(
+    tmp_path, quiet, column
+):
+    rows, week = quiet
+    faulty = week.assign(**{column: week[column] + 100})
+    found = judged(tmp_path, with_campaign(rows), faulty)
+    assert found.returncode == CALM
+    (line,) = [line for line in found.stdout.splitlines() if "2024-02-05" in line]
+    assert "times as far out in paid" in line
+    assert judged(tmp_path, rows, faulty).returncode == DRIFTED
+    apart = with_campaign(rows)["paid"] > 50
+    without = judged(tmp_path, rows[~apart], faulty)
+    assert without.returncode == DRIFTED and "as far out" not in without.stdout
+
+
+def test_bar_when_no_calm_week_stands_out_then_none_is_told(tmp_path, quiet):
+    assert "as far out" not in judged(tmp_path, *quiet).stdout
+
+
+def test_bar_when_the_week_passes_it_then_it_is_not_told(tmp_path, quiet):
+    rows, week = quiet
+    near = with_campaign(rows)
+    near["paid"] = near["paid"].where(near["paid"] < 50, near["paid"] - 92)
+    assert "as far out in paid" in judged(tmp_path, near, week).stdout
+    found = judged(tmp_path, near, week.assign(shop="west"))
+    assert found.returncode == DRIFTED
+    assert "as far out" not in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("usual", "newest"),
+    [
+        (1.0, 1.0),
+        (1.0, 2.0),
+        (1.0, np.inf),
+        (np.inf, 1.0),
+        (np.nan, 1.0),
+        (1e308, -1e308),
+        ([1.0, np.inf], 1.0),
+    ],
+)
+def test_measures_when_they_are_not_defined_then_no_infinity_and_no_minus_zero_is_shown(
+    tmp_path, quiet, usual, newest
+):
+    rows, week = quiet
+    fees = np.resize(usual, len(rows))
+    found = judged(tmp_path, rows.assign(fee=fees), week.assign(fee=newest))
+    assert found.returncode in (CALM, DRIFTED) and found.stderr == ""
+    (line,) = [line for line in found.stdout.splitlines() if line.startswith("fee ")]
+    assert not {"inf", "nan", "-0.0", "-0.00"} & set(found.stdout.lower().split()), line
 
 
 def test_context_when_a_season_moves_both_columns_then_only_the_broken_one_is_told(tmp_path, quiet):
