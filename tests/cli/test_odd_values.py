@@ -66,8 +66,8 @@ MOVES = [
     (TEXTS, ["promote", "1", "--reason", "why", "--evidence", VALUE]),
     (TEXTS, ["rollback", "--reason", VALUE]),
     (TEXTS, ["rollback", "--reason", "why", "--who", VALUE]),
-    (TEXTS, ["serve", "--alias", VALUE]),
 ]
+SERVE = ["serve", "--alias", VALUE]
 COMMANDS = [
     (NUMBERS, ["gate", VALUE]),
     (NUMBERS, ["gate", "1", "--first", VALUE]),
@@ -75,6 +75,8 @@ COMMANDS = [
     (FILES, ["gate", "1", "--report", VALUE]),
     (NUMBERS, ["promote", VALUE, "--reason", "why"]),
     *MOVES,
+    # Each starts a service; all texts are tried where there are versions to find.
+    (["", "\x1b[2J", ENDLESS], SERVE),
     (TEXTS, ["log", f"--{VALUE}"]),
     (NUMBERS, ["simulate", "--weeks", VALUE]),
     (["0", "1000000000", "18"], ["simulate", "--weeks", VALUE]),
@@ -158,7 +160,7 @@ def test_command_when_a_value_is_odd_then_one_sentence_and_a_documented_status(
     assert Path(odd_paths["<a file>"]).read_text(encoding="utf-8") == "somebody's"
 
 
-@pytest.mark.parametrize(("values", "arguments"), list(cases(MOVES)))
+@pytest.mark.parametrize(("values", "arguments"), list(cases([*MOVES, (TEXTS, SERVE)])))
 def test_command_when_a_value_is_odd_and_versions_were_promoted_then_the_log_stays_whole(
     used, monkeypatch, capsys, values, arguments
 ):

@@ -133,8 +133,8 @@ def test_promote_when_the_gate_has_not_judged_it_then_status_1_and_how_to_go_on(
     assert "not judged it" in done.err and "Run `mlops-course gate 2` first" in done.err
 
 
-def test_promote_when_there_is_no_such_version_then_status_3(store, run):
-    done = run("promote", "99", "--reason", "newer")
+def test_promote_when_there_is_no_such_version_then_status_3(store, call):
+    done = call("promote", "99", "--reason", "newer")
     assert done.status == 3 and "There is no version 99" in done.err
 
 

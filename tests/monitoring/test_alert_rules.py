@@ -1,5 +1,6 @@
 """The Prometheus rules to take home: under promtool, broken, and beside a real service."""
 
+import os
 import re
 import subprocess
 from datetime import date
@@ -64,7 +65,9 @@ MINIMA = {
 
 
 def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    # promtool lets go of much memory between cases; collecting it less often spares a fifth.
+    surroundings = {**os.environ, "GOGC": "800"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=surroundings)
 
 
 def test_rules_when_checked_by_promtool_then_nothing_is_found(promtool):

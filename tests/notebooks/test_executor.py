@@ -12,7 +12,7 @@ from lab import running_lab
 from nbconvert import HTMLExporter
 from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_runs import KINDS, mutated
+from notebook_runs import KINDS, fresh, mutated
 from PIL import Image
 from stored import WIDGET, differences, is_exact_here, normalised, text_of
 
@@ -176,6 +176,20 @@ def test_nbval_when_any_kind_of_output_is_falsified_then_names_exactly_these_cel
     found = mutated(ran)
     assert set(found.falsified) == set(KINDS)
     assert found.nbval.red == tuple(found.falsified.values()), found.nbval.said
+
+
+def test_fresh_run_when_a_second_run_fails_then_names_the_cell_and_gives_the_first_runs_outputs(
+    tmp_path,
+):
+    path = tmp_path / "00_twice.ipynb"
+    write(path, "seen = globals().get('seen', 0) + 1\n\nseen", "assert seen == 1, 'run twice'")
+    assert run(path, "--execute") == 0
+    ran = fresh(path)
+    assert ran.nbval.status == 0, ran.nbval.said
+    assert ran.repeat_failed.startswith("cell 2: AssertionError: run twice")
+    assert executor.disagreement(path, ran.notebook) == []
+    change(path, lambda notebook: notebook.cells[0].outputs[0].data.update({"text/plain": "7"}))
+    assert executor.disagreement(path, ran.notebook)
 
 
 # ---- normalising and comparing, without a kernel

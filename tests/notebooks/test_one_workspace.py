@@ -1,10 +1,9 @@
 """Notebooks that share a workspace: each gives its stored outputs, whatever was run before."""
 
-import executor
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
-from notebook_runs import nbval_in_turn
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from notebook_runs import nbval
 
 START = """\
 from pathlib import Path
@@ -21,21 +20,28 @@ LOOK = """\
 import mlflow
 
 mlflow.search_runs(experiment_names=["lesson-01"])["metrics.accuracy"].tolist()[:1]"""
-CLOSE = "lesson.close()"
+CLOSE = "_ = lesson.close()"
+
+
+def start_of(number):
+    ready = new_output("stream", name="stdout", text=f"Lesson {number} is ready.\n")
+    return new_code_cell(START.format(number), execution_count=1, outputs=[ready])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two small lessons, each executed in a workspace of its own; the second needs the first."""
+    """Two small lessons with the outputs they must have; the second needs the first."""
     place = tmp_path_factory.mktemp("lessons")
-    leaves = new_code_cell(LEAVE, metadata={"tags": ["leaves"]})
+    leaves = new_code_cell(LEAVE, execution_count=2, metadata={"tags": ["leaves"]})
+    close = new_code_cell(CLOSE, execution_count=3)
+    seen = new_output("execute_result", data={"text/plain": "[0.5]"}, execution_count=2)
+    look = new_code_cell(LOOK, execution_count=2, outputs=[seen])
     lessons = {
-        "01_leaves.ipynb": [new_code_cell(START.format("01")), leaves, new_code_cell(CLOSE)],
-        "02_looks.ipynb": [new_code_cell(START.format("02")), new_code_cell(LOOK)],
+        "01_leaves.ipynb": [start_of("01"), leaves, close],
+        "02_looks.ipynb": [start_of("02"), look],
     }
     for name, cells in lessons.items():
         nbformat.write(new_notebook(cells=cells), place / name)
-    assert executor.main(["--execute", "--folder", str(place)]) == 0
     return place
 
 
@@ -45,5 +51,5 @@ def test_lessons_when_in_one_workspace_then_nbval_finds_the_stored_outputs_in_an
 ):
     paths = sorted(folder.glob("*.ipynb"), key=lambda path: path.name != first)
     assert paths[0].name == first and len(paths) == 2
-    found = nbval_in_turn(paths, template_cache)
+    found = nbval(paths, template_cache)
     assert found.status == 0 and "5 passed" in found.said, found.said

@@ -64,6 +64,14 @@ def live(model_path, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def named(model_path):
+    """A service without a log, for all tests that only ask it; a name of its own, too."""
+    with Service(hosts=["Hub.Example:8080"]) as service:
+        service.load(model_path, "1")
+        yield service
+
+
+@pytest.fixture(scope="module")
 def flight(flights):
     body = orjson.loads(request_body(flights.iloc[:1]))["dataframe_split"]
     return dict(zip(body["columns"], body["data"][0], strict=True))
@@ -141,10 +149,10 @@ def test_service_when_asked_in_hostile_ways_then_never_fails_stays_quick_and_kee
 
 
 @pytest.mark.parametrize("name", ["a word of 6 MB", "a column with a name of a megabyte"])
-def test_answer_when_much_was_sent_then_repeats_little_of_it(live, flight, name):
+def test_answer_when_much_was_sent_then_repeats_little_of_it(named, flight, name):
     request = next(one for one in hostile_requests(flight) if one.name == name)
     assert len(wire(request)) > MB
-    answer = post(live, request.body)
+    answer = post(named, request.body)
     assert answer.status_code == 422 and len(answer.text) < 600
 
 
@@ -190,12 +198,9 @@ def test_ping_when_hundreds_of_connections_say_nothing_then_is_answered_and_they
         ({"origin": "null"}, 403),
     ],
 )
-def test_service_when_asked_under_a_foreign_name_then_403(model_path, one, headers, status):
-    with Service(hosts=["Hub.Example:8080"]) as service:
-        service.load(model_path, "1")
-        answer = post(service, one, **headers)
-        assert answer.status_code == status
-        assert httpx.get(f"{service.url}/metrics", headers=headers).status_code == status
+def test_service_when_asked_under_a_foreign_name_then_403(named, one, headers, status):
+    assert post(named, one, **headers).status_code == status
+    assert httpx.get(f"{named.url}/metrics", headers=headers).status_code == status
 
 
 def test_log_when_locked_then_pings_go_on_requests_get_503_and_later_ones_an_answer(
@@ -244,8 +249,8 @@ def test_log_when_it_was_away_for_a_moment_then_answers_go_on(live, one, tmp_pat
     assert len(read_predictions(path)) == 1
 
 
-def test_request_when_the_route_takes_no_such_method_then_405_says_which(live):
-    answer = httpx.get(f"{live.url}/invocations")
+def test_request_when_the_route_takes_no_such_method_then_405_says_which(named):
+    answer = httpx.get(f"{named.url}/invocations")
     assert answer.status_code == 405 and answer.headers["allow"] == "POST"
 
 

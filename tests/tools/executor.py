@@ -63,11 +63,10 @@ class CellFailed(Exception):
 
 @dataclass(frozen=True)
 class Ran:
-    """A notebook after a run, the seconds it took from kernel start, and what a repeat met."""
+    """A notebook after a run, and the seconds it took from kernel start."""
 
     notebook: NotebookNode
     seconds: float
-    repeat_failed: CellFailed | None = None
 
 
 @contextmanager
@@ -106,7 +105,6 @@ def execute(
     path: Path,
     surroundings: Mapping[str, str],
     *,
-    repeat: bool = False,
     watch: Callable[[int], None] | None = None,
     change: Callable[[NotebookNode], NotebookNode] = lambda notebook: notebook,
 ) -> Ran:
@@ -114,8 +112,6 @@ def execute(
 
     Parameters
     ----------
-    repeat
-        Whether to run all cells once more in the same kernel, as a second *Run All* would.
     watch
         Called with the kernel's process id after each cell.
     change
@@ -136,15 +132,9 @@ def execute(
     )
     begun = time.perf_counter()
     with client.setup_kernel(env=dict(surroundings), stderr=subprocess.DEVNULL):
-        first = normalised(_run_cells(client, path, watch))
+        ran = _run_cells(client, path, watch)
         seconds = time.perf_counter() - begun
-        failed = None
-        if repeat:
-            try:
-                _run_cells(client, path)
-            except CellFailed as error:
-                failed = error
-    return Ran(first, seconds, failed)
+    return Ran(normalised(ran), seconds)
 
 
 def _run_cells(

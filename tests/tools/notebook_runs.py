@@ -1,4 +1,4 @@
-"""Running notebooks as the tests need it: fresh and twice, under nbval, under papermill.
+"""Running notebooks as the tests need it: afresh and twice under nbval, and under papermill.
 
 A run takes many seconds and most of them on one processor, so `Runs` makes them in a process
 beside the tests and begins with all that the selected tests will ask for.
@@ -7,6 +7,7 @@ beside the tests and begins with all that the selected tests will ask for.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,13 +20,15 @@ from threading import Thread
 from typing import Any
 
 import nbformat
-from executor import CELL_SECONDS, Ran, clean_place, execute
+from executor import CELL_SECONDS, clean_place
 from guards import code_cells
 from left import left_behind
 from nbformat import NotebookNode
-from stored import is_exact_here
+from nbval_runs import LEFT, OUTPUTS, REPEAT_FAILED
+from stored import is_exact_here, normalised
 
-from mlops_course.core.workspace import HOME_VARIABLE, Workspace
+from mlops_course.core.workspace import HOME_VARIABLE
+from mlops_course.retraining.keeping import FOLDER
 
 TOOLS = Path(__file__).parent
 
@@ -40,25 +43,43 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "06": {"seed": 7, "monday": "2013-10-07"},
     "07": {"seed": 7, "monday": "2013-10-07"},
     "08": {"seed": 7, "monday": "2013-10-07"},
+    "09": {"seed": 7, "price": 80},
 }
 
 
 @dataclass(frozen=True)
 class Nbval:
-    """What nbval said, and what the notebook left behind.
+    """What nbval said.
 
     Attributes
     ----------
     red
         The numbers of red cells, counted from 1 in code cells.
-    left
-        What the lessons' workspace held afterwards (`left.left_behind`); empty without one.
     """
 
     status: int
     red: tuple[int, ...]
     said: str
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What nbval said of a notebook, and what that run gave.
+
+    Attributes
+    ----------
+    notebook
+        The notebook with the outputs of this run, normalised.
+    left
+        What the lessons' workspace held after the last cell (`left.left_behind`).
+    repeat_failed
+        Which cell failed when all ran once more in the same kernel, and how; empty if none did.
+    """
+
+    nbval: Nbval
+    notebook: NotebookNode
     left: Mapping[str, Any]
+    repeat_failed: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ class Mutated:
 class Runs:
     """Runs notebooks, each job once: in a process beside the tests, the last of them first.
 
-    Whoever asks for a job whose turn has not come makes it instead of waiting.
+    Whoever asks for a job whose turn has not come, or which was not begun, makes it.
     """
 
     def __init__(self, cache: Path) -> None:
@@ -97,7 +118,8 @@ class Runs:
 
     def get(self, kind: str, path: Path) -> Any:
         """Return a job's result, or raise what it raised."""
-        if self._jobs[kind, path].cancel():
+        begun = self._jobs.get((kind, path))
+        if begun is None or begun.cancel():
             self._jobs[kind, path] = self._here.submit(KINDS_OF_RUN[kind], path, self._cache)
         return self._jobs[kind, path].result()
 
@@ -133,33 +155,50 @@ def number_after(path: Path) -> str:
     return f"{int(number_of(path)) + 1:02d}"
 
 
-def fresh(path: Path, cache: Path | None = None) -> Ran:
-    """Run a notebook as the executor does, and all its cells once more in the same kernel."""
+def fresh(path: Path, cache: Path | None = None) -> Fresh:
+    """Compare a notebook's outputs with nbval, keep them, and run all cells once more.
+
+    One cold run serves all that is asked of one, since it takes most of a lesson's time. The tables
+    of models of lesson 09, which take a minute, are kept for the runs after it.
+    """
     with clean_place(cache) as surroundings:
-        return execute(path, surroundings, repeat=True)
+        kept = Path(surroundings["MATPLOTLIBRC"]).parent / "kept"
+        kept.mkdir()
+        said = _nbval([path], surroundings, "--keep", str(kept))
+        if not (kept / REPEAT_FAILED).exists():
+            raise RuntimeError(f"nbval did not run {path.name} to its end:\n{said.said}")
+        notebook = nbformat.read(path, as_version=4)
+        outputs = json.loads((kept / OUTPUTS).read_text(encoding="utf-8"))
+        for cell, gave in zip(code_cells(notebook), outputs, strict=True):
+            cell.outputs = [nbformat.from_dict(output) for output in gave]
+        lessons = kept / LEFT
+        left = left_behind(lessons, number_after(path)) if lessons.exists() else {}
+        failed = (kept / REPEAT_FAILED).read_text(encoding="utf-8")
+        tables = Path(surroundings[HOME_VARIABLE]) / "cache" / FOLDER
+        if cache is not None and tables.exists():
+            shutil.copytree(tables, cache / FOLDER, dirs_exist_ok=True)
+    return Fresh(said, normalised(notebook), left, failed)
 
 
-def nbval(path: Path, cache: Path | None = None) -> Nbval:
-    """Compare a notebook's outputs with nbval: strictly where every digit is promised."""
-    return nbval_in_turn([path], cache)
-
-
-def nbval_in_turn(paths: Sequence[Path], cache: Path | None = None) -> Nbval:
-    """Compare several notebooks' outputs in one workspace, the first of them first."""
+def nbval(paths: Sequence[Path], cache: Path | None = None) -> Nbval:
+    """Compare the outputs of notebooks with nbval in one workspace, the first of them first."""
     with clean_place(cache) as surroundings:
-        place = Path(surroundings["MATPLOTLIBRC"]).parent
-        settings = place / "pytest.ini"
-        settings.write_text("[pytest]\n", encoding="utf-8")
-        pytest_options = ["-c", str(settings), "--rootdir", str(place), "-p", "no:cacheprovider"]
-        pytest_options += ["-p", "nbval_patience", "--color=no", "-q", "-rfE"]
-        nbval_options = ["--nbval" if is_exact_here() else "--nbval-lax", "--nbval-current-env"]
-        nbval_options += [f"--nbval-cell-timeout={CELL_SECONDS}"]
-        said = _run(["pytest", *pytest_options, *nbval_options, *map(str, paths)], surroundings)
-        lessons = Workspace(Path(surroundings[HOME_VARIABLE])).lessons
-        left = left_behind(lessons, number_after(paths[-1])) if lessons.exists() else {}
+        return _nbval(paths, surroundings)
+
+
+def _nbval(paths: Sequence[Path], surroundings: Mapping[str, str], *more: str) -> Nbval:
+    """Run nbval: strictly where every digit is promised."""
+    place = Path(surroundings["MATPLOTLIBRC"]).parent
+    settings = place / "pytest.ini"
+    settings.write_text("[pytest]\n", encoding="utf-8")
+    options = ["-c", str(settings), "--rootdir", str(place), "-p", "no:cacheprovider"]
+    options += ["-p", "nbval_runs", "--color=no", "-q", "-rfE", *more]
+    options += ["--nbval" if is_exact_here() else "--nbval-lax", "--nbval-current-env"]
+    options += [f"--nbval-cell-timeout={CELL_SECONDS}"]
+    said = _run(["pytest", *options, *map(str, paths)], surroundings)
     found = re.findall(r"^(?:FAILED|ERROR) .*::Cell (\d+)", said.stdout, re.MULTILINE)
     red = tuple(int(cell) + 1 for cell in found)
-    return Nbval(said.returncode, red, said.stdout + said.stderr, left)
+    return Nbval(said.returncode, red, said.stdout + said.stderr)
 
 
 def papermill(path: Path, cache: Path | None = None) -> Papermill:
@@ -190,12 +229,11 @@ def mutated(path: Path, cache: Path | None = None) -> Mutated:
     with clean_place() as surroundings:
         copy = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
         nbformat.write(notebook, copy)
-        return Mutated(falsified, nbval(copy, cache))
+        return Mutated(falsified, nbval([copy], cache))
 
 
 KINDS_OF_RUN: Mapping[str, Callable[[Path, Path], Any]] = {
     "fresh": fresh,
-    "nbval": nbval,
     "papermill": papermill,
     "mutated": mutated,
 }
