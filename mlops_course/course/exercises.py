@@ -140,7 +140,9 @@ def check(key: str, answer: Any = ...) -> Feedback:
         return Feedback("wrong", str(wrong))
     except CourseError as error:
         return Feedback("wrong", str(error))
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # pytest.fail raises no Exception
         return Feedback(
             "wrong",
             f"Your answer raised {type(error).__name__} when it was tried: {error}. "
@@ -171,8 +173,14 @@ def find(key: str) -> Exercise:
     Raises
     ------
     ParameterError
-        If there is none; the message lists the lesson's keys.
+        If there is none; the message lists the lesson's keys. A question is no exercise.
     """
+    if str(key) in questions(str(key).partition(".")[0]):
+        raise ParameterError(
+            f"{key} is a question with choices, and no exercise.",
+            "It is answered by its buttons, or by the number of a choice.",
+            f"Run ask({key!r}), or ask({key!r}).choose(1).",
+        )
     return _look_up(exercises, key)
 
 

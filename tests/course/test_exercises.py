@@ -22,6 +22,9 @@ WRONG = [
     for number, case in enumerate(exercise.wrong, 1)
 ]
 
+NONSENSE = {repr(value): value for value in (None, 0, "", "x", [], {})}
+NONSENSE |= {"an object": object(), "a function that fails": lambda *_: 1 / 0}
+
 
 def name_of(exercise):
     return exercise.key
@@ -113,7 +116,7 @@ def test_solved_copy_when_made_then_every_stub_gave_way_to_its_solution(lesson):
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
-@pytest.mark.parametrize("value", [None, 0, "", "x", [], {}, object(), lambda *_: 1 / 0], ids=repr)
+@pytest.mark.parametrize("value", NONSENSE.values(), ids=NONSENSE)
 def test_check_when_given_nonsense_then_answers_with_a_sentence(exercise, value):
     feedback = check(exercise.key, value)
     assert feedback.status == "wrong" and len(feedback.text.split()) > 4
@@ -209,3 +212,18 @@ def test_question_when_shown_then_has_buttons_that_answer_and_a_still_form(tiny)
     assert "Not yet. Count again." in said.value
     yes.click()
     assert "Right. It is." in said.value
+
+
+def test_check_when_given_a_question_then_says_how_it_is_answered():
+    with pytest.raises(ParameterError, match=r"ask\('07.a'\).choose"):
+        check("07.a", 2)
+
+
+def test_check_when_an_answer_calls_pytest_fail_then_answers_with_a_sentence():
+    feedback = check("07.1", (lambda windows: ["calm"] * len(windows), lambda rule: None))
+    assert feedback.status == "wrong"
+
+    def fails(windows):
+        pytest.fail("no such day")
+
+    assert "no such day" in check("07.1", (fails, lambda rule: None)).text
