@@ -40,12 +40,14 @@ def run_tests(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def run_benchmarks(options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Measure the course's figures, count how often bounds keep promises, or compare with peers."""
+    """Measure figures, count how often bounds keep promises, compare, or try policies."""
     name = "bench.py"
     if options.statistics:
         name = "bench_statistics.py"
     elif options.peers:
         name = "bench_peers.py"
+    elif options.retraining:
+        name = "bench_retraining.py"
     script = _clone("bench", f"tests/{name}") / "tests" / name
     return subprocess.call([sys.executable, str(script)])
 

@@ -28,7 +28,7 @@ from mlops_course.cli.terminal import (
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE, folder_named
-from mlops_course.pipeline.policies import POLICIES
+from mlops_course.pipeline.policies import NAMED, POLICIES
 
 if TYPE_CHECKING:
     from mlops_course.data.periods import Days
@@ -134,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_argument("--statistics", action="store_true", help=counting)
     comparing = "compare instead the drift report with other packages, which pip installs for it"
     kinds.add_argument("--peers", action="store_true", help=comparing)
+    trying = "try instead retraining policies on the year, its days in other orders; write a CSV"
+    kinds.add_argument("--retraining", action="store_true", help=trying)
     command("doctor", doctor.report, "Look at versions, memory, disk, ports and store.")
     _add_simulate(command)
     _add_drift(command)
@@ -162,7 +164,12 @@ def _add_simulate(command: AddCommand) -> None:
         const=None,
         help="take the days as they were, instead of drawing them",
     )
-    parser.add_argument("--retrain", default="auto", metavar="|".join(POLICIES))
+    deciding = parser.add_mutually_exclusive_group()
+    deciding.add_argument("--retrain", default="auto", metavar="|".join(POLICIES))
+    choosing = "decides when to retrain, and is scored by its regret"
+    deciding.add_argument("--policy", metavar="|".join(NAMED), help=choosing)
+    pricing = "what a training costs, in wrong calls (50)"
+    parser.add_argument("--price", type=float, metavar="N", help=pricing)
     parser.add_argument("--threshold", type=float, default=0.90, metavar="X")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")

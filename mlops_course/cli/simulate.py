@@ -1,16 +1,26 @@
-"""The pipeline without a screen: told line by line on stderr, summed up on stdout."""
+"""The pipeline without a screen: told line by line on stderr, summed up on stdout.
+
+With a policy it is also said what that cost, beside what would have been best in hindsight.
+"""
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
 from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
-from mlops_course.core.workspace import open_workspace
-from mlops_course.pipeline.events import Event
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import short
+from mlops_course.core.workspace import Workspace, open_workspace
+from mlops_course.pipeline.events import Event, Retrained, WeekScored
+from mlops_course.pipeline.policies import NAMED, Policy
 from mlops_course.pipeline.state import RunState, fold, result_of
 from mlops_course.pipeline.wording import terminal_line
+
+if TYPE_CHECKING:
+    from mlops_course.pipeline.scenarios import RunConfig
 
 
 def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
@@ -24,18 +34,111 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
     config = RunConfig(
         options.scenario, options.weeks, options.seed, options.threshold, options.retrain
     )
+    policy = _policy(options.policy, options.price)
     workspace = open_workspace()
     end_on_sigterm()
 
     from mlops_course.pipeline.loop import run_pipeline
 
-    with closing(run_pipeline(config, workspace)) as events:
+    with closing(run_pipeline(config, workspace, policy=policy)) as events:
         state = fold(_narrated(events))
+    scored: dict[str, Any] = {}
+    if policy is not None and not state.error:
+        scored = {"policy": options.policy, **score(workspace, config, state, options.price)}
     if options.json:
-        print(json.dumps(summarise(state), allow_nan=False))
+        print(json.dumps(summarise(state) | scored, allow_nan=False))
     elif not state.error:
         print(f"{state.seconds:.1f} s for {len(state.weeks)} of {config.planned_weeks} weeks.")
+        if scored:
+            print(_verdict(**scored))
     return FAILED if state.error else DONE
+
+
+def score(
+    workspace: Workspace, config: "RunConfig", state: RunState, price: float | None = None
+) -> dict[str, Any]:
+    """Return what a run's policy cost, and its regret against the oracle.
+
+    The oracle may train on the last 13 weeks or the last two, whatever the policy chose. A flight
+    that the service left unanswered is no wrong call, and for the oracle it is answered.
+
+    Parameters
+    ----------
+    price
+        What a training costs, in wrong calls; None for the usual (`oracle.PRICE`).
+    """
+    from mlops_course.retraining import oracle
+    from mlops_course.retraining.building import build
+
+    price = oracle.PRICE if price is None else price
+    table = build(
+        workspace,
+        [config.scenario],
+        oracle.USUAL_WINDOWS,
+        seed=config.seed,
+        weeks=config.planned_weeks,
+        tell=_tell_table,
+    )[config.scenario]
+    best = oracle.oracle(table, price)
+    trainings = sum(isinstance(entry, Retrained) for entry in state.log)
+    wrong = sum(map(_wrong, state.weeks))
+    return {
+        "trainings": trainings,
+        "wrong": wrong,
+        "oracle_wrong": best.wrong,
+        "regret": wrong + price * trainings - best.cost(price),
+        "oracle_trainings": len(best.trained),
+        "price": price,
+    }
+
+
+def _verdict(
+    policy: str,
+    trainings: int,
+    wrong: int,
+    oracle_wrong: int,
+    regret: float,
+    oracle_trainings: int,
+    price: float,
+) -> str:
+    return (
+        f"{policy}: {trainings} trainings and {wrong:,} wrong calls. In hindsight "
+        f"{oracle_trainings} and {oracle_wrong:,} would have been best: "
+        f"regret {regret:,.0f}, at {price:g} wrong calls a training."
+    )
+
+
+def _policy(name: str | None, price: float | None) -> Policy | None:
+    """Return the policy of a name, or refuse a name that is none and a price without a policy."""
+    if name is None and price is not None:
+        raise ParameterError(
+            "A price of a training was given, and no policy.",
+            "What trainings cost is said of a policy.",
+            "Name one with --policy, for instance --policy schedule.",
+        )
+    if name is None:
+        return None
+    if name not in NAMED:
+        raise ParameterError(
+            f"There is no policy {short(name)!r}.",
+            f"There are {', '.join(NAMED)}.",
+            "Choose one of them.",
+        )
+    if price is not None:
+        from mlops_course.retraining.oracle import check_price
+
+        check_price(price)
+    return NAMED[name]
+
+
+def _wrong(week: WeekScored) -> int:
+    """Return how many of a week's labelled flights were called wrong."""
+    return 0 if isnan(week.accuracy) else round(week.labelled * (1 - week.accuracy))
+
+
+def _tell_table(done: int, steps: int) -> None:
+    if steps and done % max(steps // 4, 1) == 0:
+        say(f"table of models for the oracle: {done} of {steps} steps")
 
 
 def summarise(state: RunState) -> dict[str, Any]:

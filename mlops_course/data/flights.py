@@ -26,6 +26,7 @@ LAST_DAY = date(2013, 12, 31)
 FIRST_HELD_OUT = date(2013, 3, 18)
 LAST_HELD_OUT = date(2013, 3, 31)
 NEIGHBOURS = (pd.Timedelta(weeks=-1), pd.Timedelta(0), pd.Timedelta(weeks=1))
+BLOCK_WEEKS = 3
 AFTERWARDS = ("dep_time", "arr_time", "sched_arr_time", "air_time")
 
 
@@ -135,6 +136,33 @@ def draw_days(
     rows = flights.take(np.concatenate(drawn))
     filled = np.repeat(days.to_numpy(), [len(day) for day in drawn])
     return rows.assign(date=filled.astype(dates.dtype))
+
+
+def shuffle_days(flights: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Put whole days of the same weekday into another order, within three weeks.
+
+    Each day is there once, so nothing that is learned from one week comes up again in a later one,
+    as it does where days are drawn with replacement (`draw_days`). It is the same year with its
+    storms at other times: what it shows is the luck of their order, not that of another year.
+
+    Parameters
+    ----------
+    flights
+        In order of date, as `load_flights` returns them.
+
+    Returns
+    -------
+    The same flights in order of their new dates.
+    """
+    dates = pd.DatetimeIndex(flights["date"].unique())
+    week = (dates - dates.day_of_week * pd.Timedelta(days=1)).to_julian_date().astype(int) // 7
+    block = (week + np.random.default_rng(seed).integers(BLOCK_WEEKS)) // BLOCK_WEEKS
+    moved: dict[pd.Timestamp, pd.Timestamp] = {}
+    for (number, weekday), days in dates.to_series().groupby([block, dates.day_of_week]):
+        lot = np.random.default_rng((seed, number, weekday)).permutation(len(days))
+        moved |= dict(zip(days, days.iloc[lot], strict=True))
+    placed = flights.assign(date=flights["date"].map(moved).astype(flights["date"].dtype))
+    return placed.sort_values("date", kind="stable", ignore_index=True)
 
 
 def fingerprint(flights: pd.DataFrame) -> str:

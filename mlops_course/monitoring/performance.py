@@ -5,12 +5,11 @@ from math import hypot, nan
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from mlops_course.monitoring.labels import Labels
 from mlops_course.serving.prediction_log import KEY
 from mlops_course.serving.routing import SHADOW
-from mlops_course.stats.clustered import CONFIDENCE, mean_bounds
+from mlops_course.stats.clustered import CONFIDENCE, mean_bounds, quantile
 from mlops_course.training.evaluation import baseline, right_calls
 from mlops_course.training.model import called_late
 
@@ -131,7 +130,6 @@ def measure(window: pd.DataFrame) -> Quality:
     rule = baseline(window) == (late == 1)
     by_day = mean_bounds(right[judged], window["date"].to_numpy()[judged])
     error = hypot(by_day.error, WEEKS_DIFFER)
-    quantile = float(t.ppf(CONFIDENCE, max(by_day.clusters - 1, 1)))
     enough = by_day.clusters >= MIN_DAYS and by_day.rows >= MIN_LABELLED
     return Quality(
         rows=len(window),
@@ -139,7 +137,9 @@ def measure(window: pd.DataFrame) -> Quality:
         labelled=by_day.rows,
         days=by_day.clusters,
         accuracy=by_day.mean,
-        upper=min(by_day.mean + quantile * error, 1.0) if enough else nan,
+        upper=min(by_day.mean + quantile(CONFIDENCE, by_day.clusters) * error, 1.0)
+        if enough
+        else nan,
         standard_error=error if enough else nan,
         baseline_accuracy=_share(rule[judged]),
         predicted_late=_share(called_late(probability[answered])),

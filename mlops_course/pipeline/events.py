@@ -11,7 +11,10 @@ STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run began; everything that was asked for, and the MLflow run that records it."""
+    """A run began; everything that was asked for, and the MLflow run that records it.
+
+    ``policy`` says which policy decides where it is not the one that ``retrain`` names.
+    """
 
     scenario: str
     title: str
@@ -20,6 +23,7 @@ class RunStarted:
     weeks: int
     retrain: str
     run_id: str
+    policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,17 @@ class Promoted:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """A version that served before became champion again."""
+
+    week: str
+    from_version: str
+    to_version: str
+    reason: str
+    run_id: str
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """A run reached its end."""
 
@@ -198,5 +213,6 @@ Event = (
     | Retrained
     | Rejected
     | Promoted
+    | RolledBack
     | RunFinished
 )

@@ -1,15 +1,35 @@
 """When to retrain, and on which weeks: a policy looks at the history and decides.
 
-A policy decides only. The loop trains, lets the gate judge the candidate on later rows, and
-promotes what passes.
+A policy decides only, and forgets nothing and remembers nothing: the same history gives the same
+decision. Whoever asks it trains, lets the gate judge the candidate on later rows, and promotes what
+passes: the loop on a real service, `retraining.trials` on a table of models by weeks.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import isnan, nan
+from numbers import Integral, Real
+from statistics import fmean
 from typing import Protocol
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import short
 
 RETRAIN_WEEKS = 2
 OF_WEEKS = 3
+QUARTER = 13  # weeks
+# What a decision answers to. The first three are alarms: something was seen.
+ACCURACY = "accuracy"
+DRIFT = "drift"
+ESTIMATE = "estimate"
+SCHEDULE = "schedule"
+HAND = "hand"
+ALARMS = (ACCURACY, DRIFT, ESTIMATE)
+# How far the model's own confidence must fall below that of its first weeks: as far as an estimate
+# without labels may be off (`monitoring.estimation`). From April to December 2013, with nothing
+# broken, two of 39 weeks of the first model lie further below, and 17 lie two points below or more.
+FALL = 0.04
+FIRST_WEEKS = 4
 
 
 @dataclass(frozen=True)
@@ -23,19 +43,102 @@ class Observation:
     alerted
         Whether the rule on accuracy fired.
     acted
-        Whether a candidate was trained, judged or dropped after that week.
+        Whether a candidate was trained, judged or dropped, or a version rolled back to, after that
+        week.
+    moved
+        Whether another version became champion after that week.
+    drifted
+        The features that were stranger than in each reference week; it takes no labels.
+    confidence
+        Mean confidence of the model in its calls, which takes no labels either; NaN where nothing
+        was answered.
+    version
+        The version that served.
+    better
+        Versions that served before and would surely have called more of the week's flights right,
+        best first. Only policies that say ``needs_versions`` are told.
     """
 
     number: int
     alerted: bool
     acted: bool = False
+    moved: bool = False
+    drifted: tuple[str, ...] = ()
+    confidence: float = nan
+    version: str = ""
+    better: tuple[str, ...] = ()
+
+
+def _is_positive(value: object, whole: bool) -> bool:
+    """Return whether a value is a number above 0; it may come from NumPy."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return float(value) > 0 and (isinstance(value, Integral) or not whole)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which flights to train on.
+
+    Attributes
+    ----------
+    weeks
+        The last so many weeks that there are; None for all. Where production has fewer, those
+        before it count, too.
+    flights
+        About how many of their flights to take, by lot; None for all.
+    half_life
+        Weeks after which a flight is taken half as often as a new one, by lot; None for all ages
+        alike. On average that weighs them so, and a training takes no longer than on few weeks.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is no number above 0.
+    """
+
+    weeks: int | None = None
+    flights: int | None = None
+    half_life: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            if value is None:
+                continue
+            whole = name != "half_life"
+            if not _is_positive(value, whole):
+                raise ParameterError(
+                    f"The window's {name} is {short(repr(value))}.",
+                    f"It is a {'whole ' if whole else ''}number above 0, or None.",
+                    "Write for instance Window(weeks=13).",
+                )
+            number = float(value)  # equal windows have equal names, whatever their numbers are
+            object.__setattr__(self, name, int(number) if number.is_integer() else number)
+
+    def __str__(self) -> str:
+        """Say which flights, in a few words."""
+        parts = [f"the last {self.weeks} weeks" if self.weeks else "all weeks"]
+        if self.flights:
+            parts.append(f"{self.flights:,} flights of them")
+        if self.half_life:
+            parts.append(f"half as many after {self.half_life:g} weeks")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class Retrain:
-    """Train a candidate on these weeks, by their numbers."""
+    """Train a candidate on these flights, and why."""
 
-    weeks: tuple[int, ...]
+    window: Window
+    because: str = HAND
+
+
+@dataclass(frozen=True)
+class RollBack:
+    """Let a version serve again that served before, and why."""
+
+    version: str
+    because: str = HAND
 
 
 @dataclass(frozen=True)
@@ -43,14 +146,64 @@ class Wait:
     """Do nothing this week."""
 
 
-Decision = Retrain | Wait
+Decision = Retrain | RollBack | Wait
 
 
 class Policy(Protocol):
-    """Anything that decides after each week."""
+    """Anything that decides after each week.
+
+    Two more things are asked of a policy that has them: ``needs_versions``, whether it wants to
+    know of versions that served before, and ``objection(history)``, why no version may become
+    champion now, as a sentence; empty if nothing stands against it.
+    """
 
     def decide(self, history: Sequence[Observation]) -> Decision:
         """Return what to do after the last week of the history, which is not empty."""
+
+
+# ---- asking one
+
+
+def ask(policy: Policy, history: Sequence[Observation]) -> tuple[Decision, str]:
+    """Return a policy's decision, and what is wrong with it; then the decision is to wait.
+
+    Whatever a policy raises or returns, whoever asks goes on, and the history stays as it is.
+
+    >>> ask(NeverRetrain(), [Observation(1, alerted=True)])
+    (Wait(), '')
+    """
+    try:
+        decision: object = policy.decide(tuple(history))
+    except Exception as error:  # a policy is anybody's code
+        return Wait(), f"The policy failed ({_named(error)}): nothing was done."
+    match decision:
+        case Retrain(window=Window()) | RollBack(version=str()) | Wait():
+            return decision, ""
+    return Wait(), f"The policy said {short(repr(decision))}, no decision: nothing was done."
+
+
+def objection(policy: Policy, history: Sequence[Observation]) -> str:
+    """Return why no version may become champion now, as the policy has it; empty if one may."""
+    says = getattr(policy, "objection", None)
+    if says is None:
+        return ""
+    try:
+        return str(says(tuple(history)) or "")
+    except Exception as error:
+        return f"The policy failed ({_named(error)}): nothing was promoted."
+
+
+def needs_versions(policy: Policy) -> bool:
+    """Return whether a policy wants to know how versions that served before would have done."""
+    return bool(getattr(policy, "needs_versions", False))
+
+
+def _named(error: Exception) -> str:
+    said = short(str(error)).strip()
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+# ---- the policies
 
 
 @dataclass(frozen=True)
@@ -63,31 +216,169 @@ class NeverRetrain:
 
 
 @dataclass(frozen=True)
+class RetrainOnSchedule:
+    """Retrain every so many weeks, whatever was seen.
+
+    >>> policy = RetrainOnSchedule(every=2, window=Window(4))
+    >>> [type(policy.decide([Observation(week, False)])).__name__ for week in (1, 2, 3, 4)]
+    ['Wait', 'Retrain', 'Wait', 'Retrain']
+    """
+
+    every: int = 1
+    window: Window = Window(QUARTER)
+
+    def decide(self, history: Sequence[Observation]) -> Decision:
+        """Retrain when the number of the last week says so."""
+        due = history[-1].number % self.every == 0
+        return Retrain(self.window, SCHEDULE) if due else Wait()
+
+
+@dataclass(frozen=True)
 class RetrainOnAlert:
-    """Retrain once the alert on accuracy fired in so many of the latest weeks, from the first on.
+    """Retrain once the alert on accuracy fired in so many of the latest weeks.
 
     A week that stays a little above the bound between two that do not is no sign of recovery.
+    Without a window, it is trained on those weeks, from the first of these alerts on.
 
     >>> policy = RetrainOnAlert(weeks=2, of=3)
     >>> policy.decide([Observation(1, False), Observation(2, True)])
     Wait()
-    >>> policy.decide([Observation(1, False), Observation(2, True), Observation(3, True)])
-    Retrain(weeks=(2, 3))
+    >>> low = [Observation(week, alerted=True) for week in (2, 3)]
+    >>> decision = policy.decide([Observation(1, False), *low])
+    >>> str(decision.window), decision.because
+    ('the last 2 weeks', 'accuracy')
     """
 
     weeks: int = RETRAIN_WEEKS
     of: int = OF_WEEKS
+    window: Window | None = None
 
     def decide(self, history: Sequence[Observation]) -> Decision:
         """Retrain when the last week alerted, enough before it did, and nothing was done yet."""
-        latest = history[-self.of :]
-        alerted = [place for place, week in enumerate(latest) if week.alerted]
-        if not latest[-1].alerted or len(alerted) < self.weeks:
+        since = unanswered(history, [week.alerted for week in history], self.weeks, self.of)
+        return Retrain(self.window or Window(since), ACCURACY) if since else Wait()
+
+
+@dataclass(frozen=True)
+class RetrainOnDrift:
+    """Retrain once inputs were stranger than in each reference week, in so many of the latest.
+
+    Without labels, and without a word on whether the model minds.
+    """
+
+    weeks: int = 1
+    of: int = 1
+    window: Window = Window(QUARTER)
+
+    def decide(self, history: Sequence[Observation]) -> Decision:
+        """Retrain when the last week drifted, enough before it did, and nothing was done yet."""
+        drifted = [bool(week.drifted) for week in history]
+        since = unanswered(history, drifted, self.weeks, self.of)
+        return Retrain(self.window, DRIFT) if since else Wait()
+
+
+@dataclass(frozen=True)
+class RetrainOnEstimate:
+    """Retrain once the accuracy that the model believes to have has fallen, in so many weeks.
+
+    A model's confidence has a level of its own, which a calibration would only shift; so each week
+    is held against the first weeks of the version that serves. It sees harder flights, and never a
+    relation that has changed.
+    """
+
+    fall: float = FALL
+    weeks: int = RETRAIN_WEEKS
+    of: int = OF_WEEKS
+    window: Window = Window(QUARTER)
+
+    def decide(self, history: Sequence[Observation]) -> Decision:
+        """Retrain when the last week has fallen, enough before it did, and nothing was done yet."""
+        version = history[-1].version
+        served = [week for week in history if week.version == version]
+        known = [week.confidence for week in served if not isnan(week.confidence)]
+        if len(known) <= FIRST_WEEKS:
             return Wait()
-        since = latest[alerted[-self.weeks] :]
-        if any(week.acted for week in since):
-            return Wait()
-        return Retrain(tuple(week.number for week in since))
+        level = fmean(known[:FIRST_WEEKS])
+        fallen = [week in served and week.confidence < level - self.fall for week in history]
+        since = unanswered(history, fallen, self.weeks, self.of)
+        return Retrain(self.window, ESTIMATE) if since else Wait()
+
+
+@dataclass(frozen=True)
+class DecideByHand:
+    """Do what a person has decided, by the numbers of weeks; wait in all others.
+
+    >>> DecideByHand({2: RollBack("1")}).decide([Observation(2, False)])
+    RollBack(version='1', because='hand')
+    """
+
+    decisions: Mapping[int, Decision] = field(default_factory=dict)
+
+    def decide(self, history: Sequence[Observation]) -> Decision:
+        """Return the decision for the last week."""
+        return self.decisions.get(history[-1].number, Wait())
+
+
+@dataclass(frozen=True)
+class ReuseFirst:
+    """Go back to a former version that does better now; else do what another policy says.
+
+    Each week it looks at the versions that served before, and rolls back to the one that surely
+    would have called more of the newest labelled week right. That helps where the world has come
+    back to what a version knows, as after a feed was repaired; no alert tells of that, since the
+    retrained model is not bad, only worse than it need be. Without ``always`` it looks only when
+    the other policy wants to retrain.
+    """
+
+    then: Policy = RetrainOnAlert()
+    always: bool = True
+
+    @property
+    def needs_versions(self) -> bool:
+        """Yes: it is told how versions that served before would have done."""
+        return True
+
+    def decide(self, history: Sequence[Observation]) -> Decision:
+        """Roll back if a former version does better, else do what the other policy says."""
+        decision = self.then.decide(history)
+        newest = history[-1]
+        better = () if newest.moved else newest.better  # they were held against the one that went
+        if not better or not (self.always or isinstance(decision, Retrain)):
+            return decision
+        return RollBack(better[0], getattr(decision, "because", ACCURACY))
+
+    def objection(self, history: Sequence[Observation]) -> str:
+        """Pass on what the other policy has against a new champion."""
+        return objection(self.then, history)
+
+
+def unanswered(history: Sequence[Observation], signs: Sequence[bool], weeks: int, of: int) -> int:
+    """Return from how many weeks ago on a sign stands that calls for an answer; 0 for none.
+
+    It does if the last week has it, so many of the latest do, and nothing was done since the first
+    of these.
+
+    >>> calm = [Observation(number, False) for number in (1, 2, 3)]
+    >>> unanswered(calm, [True, False, True], weeks=2, of=3)
+    3
+    """
+    latest = list(zip(history, signs, strict=True))[-of:]
+    shown = [place for place, (_, sign) in enumerate(latest) if sign]
+    if not latest[-1][1] or len(shown) < weeks:
+        return 0
+    since = latest[shown[-weeks] :]
+    return 0 if any(week.acted for week, _ in since) else len(since)
 
 
 POLICIES: Mapping[str, Policy] = {"auto": RetrainOnAlert(), "never": NeverRetrain()}
+"""What the setting ``retrain`` of a run names."""
+
+NAMED: Mapping[str, Policy] = {
+    "never": NeverRetrain(),
+    "schedule": RetrainOnSchedule(),
+    "drift": RetrainOnDrift(),
+    "accuracy": RetrainOnAlert(),
+    "estimate": RetrainOnEstimate(),
+    "reuse": ReuseFirst(),
+}
+"""What `mlops-course simulate --policy` names."""

@@ -10,7 +10,7 @@ from mlops_course.alerting.rules import Rule
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.data.incidents import INCIDENTS, Incident
-from mlops_course.data.stream import WEEK, Strike
+from mlops_course.data.stream import LABEL_HOURS, WEEK, Strike
 from mlops_course.monitoring.performance import MIN_LABELLED
 from mlops_course.pipeline.policies import POLICIES
 
@@ -36,7 +36,11 @@ class Scenario:
     max_weeks, default_weeks
         Weeks that the data has from there, and weeks run unless told otherwise.
     incident
-        What strikes in week 4, and stays.
+        What strikes in week 4, and stays, unless the calendar says otherwise.
+    calendar
+        What strikes, and from which day to which; None for the incident as said above.
+    label_hours
+        How long after landing a flight's label arrives.
     """
 
     name: str
@@ -47,10 +51,14 @@ class Scenario:
     max_weeks: int
     default_weeks: int
     incident: Incident
+    calendar: tuple[Strike, ...] | None = None
+    label_hours: float = LABEL_HOURS
 
     @property
     def strikes(self) -> tuple[Strike, ...]:
-        """The calendar: what strikes, and from which day."""
+        """What strikes, and from which day."""
+        if self.calendar is not None:
+            return self.calendar
         if self.incident.name == "none":
             return ()
         return (Strike(self.incident, self.first + (STRIKES_IN_WEEK - 1) * WEEK),)
@@ -72,11 +80,56 @@ _REAL_YEAR = Scenario(
 )
 
 
+# A feed that is repaired again, in autumn, where no week of its own is low.
+_REPAIRED = Scenario(
+    "repaired",
+    "Departure clock switched, then repaired",
+    f"{INCIDENTS['clock'].story} Five weeks later the feed is repaired, as silently.",
+    "Roll back once the feed is repaired: the version from before knows this world.",
+    _AUTUMN,
+    17,
+    13,
+    INCIDENTS["clock"],
+    (Strike(INCIDENTS["clock"], date(2013, 9, 23), date(2013, 10, 27)),),
+)
+# Worlds in which policies are compared: the real year, and something that strikes in June.
+_JUNE = date(2013, 6, 3)
+_END_OF_JULY = date(2013, 7, 28)
+
+
+def _year(name: str, title: str, story: str, what: Incident, last: date | None = None) -> Scenario:
+    strike = Strike(what, _JUNE, last)
+    return Scenario(name, title, story, what.response, _SPRING, 39, 39, what, (strike,))
+
+
+_YEARS = (
+    _year(
+        "year-clock",
+        "The year from April, clock switched in June",
+        f"{INCIDENTS['clock'].story} Nobody ever repairs it.",
+        INCIDENTS["clock"],
+    ),
+    _year(
+        "year-repaired",
+        "The year from April, clock switched from June to July",
+        f"{INCIDENTS['clock'].story} Eight weeks later the feed is repaired.",
+        INCIDENTS["clock"],
+        _END_OF_JULY,
+    ),
+    _year(
+        "year-padding",
+        "The year from April, padding cut in June",
+        INCIDENTS["padding"].story,
+        INCIDENTS["padding"],
+    ),
+)
+
+
 def _catalogue() -> dict[str, Scenario]:
     named = [("good", "Good data", INCIDENTS["none"]), ("drift", "Data drift", INCIDENTS["clock"])]
     named += [(name, incident.title, incident) for name, incident in INCIDENTS.items()]
     found = [_autumn(name, title, incident) for name, title, incident in named]
-    return {scenario.name: scenario for scenario in (*found, _REAL_YEAR)}
+    return {scenario.name: scenario for scenario in (*found, _REAL_YEAR, _REPAIRED, *_YEARS)}
 
 
 SCENARIOS: Mapping[str, Scenario] = _catalogue()

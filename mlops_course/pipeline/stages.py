@@ -4,17 +4,20 @@ Each does real work on data, store, registry or service, and returns what it mad
 and the figures behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
+from mlflow.entities import Param
 
 from mlops_course.core.errors import ModelError, Refusal, RegistryError, ServiceError
 from mlops_course.core.verdicts import Verdict
+from mlops_course.core.workspace import Workspace
 from mlops_course.data.flights import (
     FIRST_DAY,
     FIRST_HELD_OUT,
@@ -23,10 +26,12 @@ from mlops_course.data.flights import (
     fingerprint,
     labelled,
     load_flights,
+    shuffle_days,
 )
 from mlops_course.data.quality import validate_flights
-from mlops_course.data.stream import WEEK, Stream
+from mlops_course.data.stream import WEEK, Stream, Week
 from mlops_course.drift import calm_weeks
+from mlops_course.pipeline.policies import Window
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.registry import evidence, exams, promotions, versions
 from mlops_course.release import comparison, follower
@@ -38,6 +43,7 @@ from mlops_course.training.trainer import TrainingConfig, TrainingResult, train
 DAY = timedelta(days=1)
 SMOKE_ROWS = 200
 SMOKE_TOLERANCE = 1e-9
+_LOTS = 2  # keeps the draws of flights to train on apart from other draws
 
 T = TypeVar("T")
 Figures = dict[str, float | int | str]
@@ -63,6 +69,23 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Flights to train on.
+
+    Attributes
+    ----------
+    mondays
+        The weeks that they come from.
+    whole_weeks
+        How many whole weeks of production they amount to.
+    """
+
+    rows: pd.DataFrame
+    mondays: tuple[str, ...]
+    whole_weeks: float
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A trained model, and the MLflow run and URI under which it is kept."""
 
@@ -71,21 +94,27 @@ class Candidate:
     uri: str
 
 
-def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
+def load(workspace: Workspace, config: RunConfig, shuffle: int | None = None) -> Done[Loaded]:
     """Fetch the flights of winter, and the weeks of production that the scenario has.
 
     With a seed the days of training and of production are drawn anew. The exam's stay as they were:
     two weeks in which a day came twice would tell less than they count.
+
+    Parameters
+    ----------
+    shuffle
+        Puts the days of the whole year into another order first (`flights.shuffle_days`).
     """
     scenario = SCENARIOS[config.scenario]
-    flights = load_flights(store.workspace, FIRST_DAY, LAST_HELD_OUT)
+    fetch = _in_order(workspace, shuffle)
+    flights = fetch(FIRST_DAY, LAST_HELD_OUT)
     past = flights["date"] < pd.Timestamp(FIRST_HELD_OUT)
     rows = flights[past]
     if config.seed is not None:
         rows = draw_days(rows, config.seed)
     held_out = labelled(flights[~past])
     after = scenario.first + config.planned_weeks * WEEK
-    production = load_flights(store.workspace, scenario.first - WEEK, after + 6 * DAY)
+    production = fetch(scenario.first - WEEK, after + 6 * DAY)
     figures: Figures = {
         "training flights": len(rows),
         "held-out flights": len(held_out),
@@ -93,11 +122,9 @@ def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
         "late in training": f"{rows['late'].mean():.1%}",
         "dataset version": fingerprint(rows),
     }
-    stream = Stream(production, scenario.first, scenario.strikes, config.seed)
+    stream = Stream(production, scenario.first, scenario.strikes, config.seed, scenario.label_hours)
     day_before = scenario.first - timedelta(days=1)
-    before = load_flights(
-        store.workspace, scenario.first - calm_weeks.ROLLING_WEEKS * WEEK, day_before
-    )
+    before = fetch(scenario.first - calm_weeks.ROLLING_WEEKS * WEEK, day_before)
     reference = calm_weeks.fit_reference(flights, before)
     figures["drift, calm weeks alarmed"] = (
         f"at most {reference.promise:.1%}, {reference.false_alarms_a_year:.0f} a year"
@@ -106,12 +133,77 @@ def load(store: tracking.Store, config: RunConfig) -> Done[Loaded]:
     return Done(loaded, f"{len(rows):,} flights", figures)
 
 
-def gather(weeks: Sequence[pd.DataFrame], mondays: Sequence[str]) -> Done[pd.DataFrame]:
-    """Join weeks of production, labelled as far as labels have come, to train on."""
-    rows = pd.concat(weeks, ignore_index=True)
+def _in_order(workspace: Workspace, shuffle: int | None) -> Callable[[date, date], pd.DataFrame]:
+    """Return what fetches the flights of a period, in the year's own order or in another."""
+    if shuffle is None:
+        return partial(load_flights, workspace)
+    year = shuffle_days(load_flights(workspace), shuffle)
+
+    def fetch(first: date, last: date) -> pd.DataFrame:
+        inside = year["date"].between(pd.Timestamp(first), pd.Timestamp(last))
+        return year[inside].reset_index(drop=True)
+
+    return fetch
+
+
+def gather(
+    window: Window, earlier: Sequence[pd.DataFrame], weeks: Sequence[Week], today: date
+) -> Done[Chosen]:
+    """Join the weeks of a window, labelled as far as labels have come, to train on.
+
+    Parameters
+    ----------
+    earlier
+        Flights before production, which a window reaches that is longer than production so far.
+    weeks
+        The weeks of production so far.
+    today
+        The day on which this is done.
+    """
+    inside = weeks[-window.weeks :] if window.weeks else weeks
+    parts = {week.monday: week.seen_at(today) for week in inside}
+    if window.weeks is None or window.weeks > len(inside):
+        missing = window.weeks and window.weeks - len(inside)
+        parts = {**_last_weeks(earlier, missing), **parts}
+    chances = _chances(window, {monday: len(rows) for monday, rows in parts.items()})
+    drawn = [_drawn(rows, monday, chances[monday]) for monday, rows in parts.items()]
+    rows = pd.concat(drawn, ignore_index=True)
+    mondays = tuple(monday.isoformat() for monday in parts)
+    worth = sum(chances[week.monday] for week in inside)
     figures: Figures = {"training flights": len(rows), "weeks": ", ".join(mondays)}
     figures["dataset version"] = fingerprint(rows)
-    return Done(rows, f"{len(rows):,} flights", figures)
+    return Done(Chosen(rows, mondays, worth), f"{len(rows):,} flights", figures)
+
+
+def _last_weeks(earlier: Sequence[pd.DataFrame], count: int | None) -> dict[date, pd.DataFrame]:
+    """Return the last so many weeks of some flights, or all of them, by their Mondays."""
+    flights = pd.concat(earlier, ignore_index=True)
+    mondays = flights["date"] - pd.to_timedelta(flights["date"].dt.day_of_week, unit="D")
+    wanted = np.sort(mondays.unique())[-count if count else None :]
+    inside = mondays >= wanted[0]
+    return {day.date(): rows for day, rows in flights[inside].groupby(mondays[inside])}
+
+
+def _chances(window: Window, sizes: Mapping[date, int]) -> dict[date, float]:
+    """Return the chance of each week's flights to be taken, by the week's Monday."""
+    newest = max(sizes)
+    chances = {monday: 1.0 for monday in sizes}
+    if window.half_life:
+        for monday in sizes:
+            chances[monday] = 0.5 ** ((newest - monday) / WEEK / window.half_life)
+    expected = sum(chance * sizes[monday] for monday, chance in chances.items())
+    share = min((window.flights or expected) / expected, 1.0)
+    return {monday: share * chance for monday, chance in chances.items()}
+
+
+def _drawn(rows: pd.DataFrame, monday: date, chance: float) -> pd.DataFrame:
+    """Return the flights of a week whose lot is below a chance.
+
+    A flight's lot is its own: one that is taken at some age was taken at each age before.
+    """
+    if chance >= 1:
+        return rows
+    return rows[np.random.default_rng((monday.toordinal(), _LOTS)).random(len(rows)) < chance]
 
 
 def validate(rows: pd.DataFrame, min_rows: int) -> Done[Verdict]:
@@ -130,8 +222,15 @@ def fit(
     name: str,
     seed: int | None,
     parent: str,
+    about: Mapping[str, object] | None = None,
 ) -> Done[Candidate]:
-    """Train on the rows and log it as an MLflow run below ``parent``."""
+    """Train on the rows and log it as an MLflow run below ``parent``.
+
+    Parameters
+    ----------
+    about
+        What else is to be found in the run's parameters, for instance why it was trained.
+    """
     result = train(rows, TrainingConfig(random_state=seed or 0))
     metrics = {}
     if held_out is not None:
@@ -139,6 +238,9 @@ def fit(
     run_id, uri = tracking.log_training(
         store, origin, result, rows, metrics, name=name, seed=seed, parent=parent
     )
+    if about:
+        params = [Param(key, str(value)) for key, value in about.items()]
+        store.client.log_batch(run_id, params=params)
     headline = f"accuracy {metrics['accuracy']:.3f}" if metrics else f"{result.rows:,} flights"
     figures: Figures = {"rows": result.rows, "fit seconds": round(result.seconds, 2)}
     figures |= {measure: round(value, 4) for measure, value in metrics.items()}
@@ -191,6 +293,20 @@ def register(
         return Done(refused, f"version {registered.version} refused", figures)
     figures["entry in the promotion log"] = entry.number
     return Done(entry, f"version {registered.version}", figures)
+
+
+def return_to(
+    store: tracking.Store, version: str, leaving: str, reason: str
+) -> Done[promotions.Entry | RegistryError]:
+    """Make a version the champion again that was promoted before; the registry may refuse."""
+    figures: Figures = {"model": versions.MODEL_NAME, "version": version}
+    try:
+        entry = promotions.roll_back(store, reason, to=version, leaving=leaving)
+    except (ModelError, RegistryError) as error:
+        refused = error if isinstance(error, RegistryError) else Refusal(*error.args)
+        return Done(refused, f"version {version} refused", figures)
+    figures["entry in the promotion log"] = entry.number
+    return Done(entry, f"version {version} again", figures)
 
 
 def deploy(

@@ -20,6 +20,7 @@ from mlops_course.pipeline.events import (
     Promoted,
     Rejected,
     Retrained,
+    RolledBack,
     RunFinished,
     RunStarted,
     StageFailed,
@@ -31,7 +32,7 @@ from mlops_course.pipeline.events import (
 if TYPE_CHECKING:
     import pandas as pd
 
-LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted
+LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted | RolledBack
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class RunState:
     weeks
         The weeks of production scored so far.
     log
-        Alerts, notifications, retrainings, refusals and promotions, in order.
+        Alerts, notifications, retrainings, refusals, promotions and rollbacks, in order.
     seconds
         How long the whole run took, or None before its end.
     error
@@ -243,7 +244,7 @@ class RunResult:
     alerts
         ``week``, ``rule``, ``value``, ``threshold``, ``message``.
     promotions
-        ``week``, ``from``, ``to``, ``reason``, ``run_id``.
+        Rollbacks, too: ``week``, ``from``, ``to``, ``reason``, ``run_id``.
     stages
         One row a stage and cycle: ``stage``, ``cycle``, ``state``, ``seconds``, ``headline``.
     """
@@ -272,7 +273,7 @@ def result_of(state: RunState) -> RunResult:
         {"week": p.week, "from": p.from_version, "to": p.to_version}
         | {"reason": p.reason, "run_id": p.run_id}
         for p in state.log
-        if isinstance(p, Promoted)
+        if isinstance(p, Promoted | RolledBack)
     ]
     stages = [{key: getattr(record, key) for key in _STAGE_COLUMNS} for record in state.records]
     return RunResult(

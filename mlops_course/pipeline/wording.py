@@ -17,6 +17,7 @@ from mlops_course.pipeline.events import (
     Promoted,
     Rejected,
     Retrained,
+    RolledBack,
     RunStarted,
     StageFailed,
     StageFinished,
@@ -42,7 +43,9 @@ _TITLES: Mapping[type[LogEntry], str] = {
     Retrained: "Retrained",
     Rejected: "Refused",
     Promoted: "Promoted",
+    RolledBack: "Rolled back",
 }
+MAX_NAMED_WEEKS = 4
 
 # ---- single words
 
@@ -72,6 +75,8 @@ def week_list(weeks: Sequence[str]) -> str:
     >>> week_list(["2013-09-23", "2013-09-30"])
     'the weeks of 23 Sep and 30 Sep'
     """
+    if len(weeks) > MAX_NAMED_WEEKS:
+        return f"{len(weeks)} weeks from {day(weeks[0])} to {day(weeks[-1])}"
     return f"the week{'s' if len(weeks) > 1 else ''} of {' and '.join(map(day, weeks))}"
 
 
@@ -162,13 +167,21 @@ def terminal_line(event: Event) -> str:
         case AlertRaised():
             return f"ALERT     {event.message}"
         case Retrained():
-            return f"retrained on {event.rows:,} flights of {' and '.join(event.weeks)}"
+            return f"retrained on {event.rows:,} flights of {_mondays(event.weeks)}"
+        case RolledBack():
+            return f"rolled back  version {event.to_version}. {event.reason}"
         case Promoted():
             return f"promoted  version {event.to_version}. {event.reason}"
         case Rejected():
             return f"rejected  {event.reason}"
         case _:
             return ""
+
+
+def _mondays(weeks: Sequence[str]) -> str:
+    if len(weeks) > MAX_NAMED_WEEKS:
+        return f"{len(weeks)} weeks, {weeks[0]} to {weeks[-1]}"
+    return " and ".join(weeks)
 
 
 def _week_line(week: WeekScored) -> str:
@@ -206,6 +219,8 @@ def _said(state: RunState, entry: LogEntry) -> str:
             return f"{title}: {entry.reason}"
         case Promoted():
             return f"{title} {model_name(state, entry.to_version, ordinal=True)}: {entry.reason}"
+        case RolledBack():
+            return f"{title} to {model_name(state, entry.to_version, ordinal=True)}."
         case Notified():
             return ""
 
@@ -233,6 +248,8 @@ def log_text(entry: LogEntry) -> str:
         case Promoted():
             old = f" replaces v{entry.from_version}" if entry.from_version else ""
             return f"v{entry.to_version}{old}: {entry.reason}"
+        case RolledBack():
+            return f"v{entry.to_version} serves again instead of v{entry.from_version}."
 
 
 def when(state: RunState, week: str) -> str:

@@ -20,6 +20,7 @@ from mlflow.entities import LifecycleStage, Param, Run, ViewType
 
 from mlops_course.core.errors import Refusal, RegistryError
 from mlops_course.core.files import alone
+from mlops_course.core.texts import short
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import check_store
 from mlops_course.registry.evidence import log_verdict as log_verdict  # its other way in
@@ -131,7 +132,9 @@ def promote(
         return _move(store, draft)
 
 
-def roll_back(store: Store, reason: str, *, leaving: str = "", who: str = "") -> Entry:
+def roll_back(
+    store: Store, reason: str, *, to: str = "", leaving: str = "", who: str = ""
+) -> Entry:
     """Make the champion before the current one the champion again.
 
     It needs no new evidence: what spoke for the version when it was promoted is in the log. A
@@ -140,6 +143,9 @@ def roll_back(store: Store, reason: str, *, leaving: str = "", who: str = "") ->
 
     Parameters
     ----------
+    to
+        The version to go back to, which must have been promoted at some time, and may have been
+        left since; by default the last champion that no rollback has left.
     leaving
         The version to leave; by default the champion of this moment. If another program moves the
         champion first, nobody has asked to leave that one.
@@ -169,13 +175,13 @@ def roll_back(store: Store, reason: str, *, leaving: str = "", who: str = "") ->
                 "A rollback leaves the version that its caller saw in charge.",
                 "Look at the log, and roll back again if this one is to be left, too.",
             )
-        standing = _standing(history(store))
-        promoted = (place for place, e in reversed(list(enumerate(standing))) if e.after == now)
-        judged = [e for e in standing[: next(promoted, None)] if e.after != now]
-        if not judged:
+        entries = history(store)
+        judged = _promoted(entries, to) if to else _before(_standing(entries), now)
+        if not judged or to == now:
+            where = f"no way back to version {short(to)}" if to else "nothing to go back to"
             raise Refusal(
-                f"There is nothing to go back to from version {now or 'none'}.",
-                "A rollback returns to the last champion before it that the log has a verdict for.",
+                f"There is {where} from version {now or 'none'}.",
+                "A rollback returns to a champion before it that the log has a verdict for.",
                 "Promote a version instead.",
             )
         target = judged[-1]
@@ -314,9 +320,22 @@ def _standing(entries: Sequence[Entry]) -> list[Entry]:
         if entry.action == "promoted":
             standing.append(entry)
         elif entry.action == "rolled back":
-            while standing and standing[-1].after != entry.after:
+            if not any(earlier.after == entry.after for earlier in standing):
+                standing.append(entry)  # it had been left, and is wanted again
+            while standing[-1].after != entry.after:
                 standing.pop()
     return standing
+
+
+def _before(standing: Sequence[Entry], version: str) -> list[Entry]:
+    """Return what made the champions before a version, oldest first."""
+    places = (place for place, e in reversed(list(enumerate(standing))) if e.after == version)
+    return [entry for entry in standing[: next(places, None)] if entry.after != version]
+
+
+def _promoted(entries: Sequence[Entry], version: str) -> list[Entry]:
+    """Return the promotions of a version, oldest first."""
+    return [e for e in entries if e.action == "promoted" and e.after == version]
 
 
 def _after(entries: Sequence[Entry]) -> str:

@@ -22,11 +22,10 @@ from math import sqrt
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.verdicts import Check, Verdict
-from mlops_course.stats.clustered import CONFIDENCE, mean_bounds
+from mlops_course.stats.clustered import CONFIDENCE, mean_bounds, quantile
 from mlops_course.training.evaluation import baseline, right_calls
 
 RULE = "the rule dep_delay > 15"
@@ -140,10 +139,10 @@ class _Pairs:
     def _lead(self, inside: np.ndarray, about: str, confidence: float) -> _Lead:
         found = mean_bounds((self.mine - self.other)[inside], self.days[inside], confidence)
         error = 100 * self.spells * found.error
-        quantile = float(t.ppf(confidence, max(found.clusters - 1, 1)))
+        reach = quantile(confidence, found.clusters)
         spells = " in spells" if self.spells > 1 else ""
         sure = f"(one-sided {100 * confidence:.4g}%, by {found.clusters} days{spells})"
-        return _Lead(about, 100 * found.mean, error, found.rows, quantile, sure)
+        return _Lead(about, 100 * found.mean, error, found.rows, reach, sure)
 
 
 def compare(
@@ -203,6 +202,36 @@ def compare(
     pairs = _Pairs(mine[both], other[both], days[both], against)
     asked = _gained if must_gain else _not_worse
     return Verdict("model", (*checks, *asked(pairs, flights[both], confidence)))
+
+
+def surely_better(
+    flights: pd.DataFrame, others: Mapping[str, np.ndarray], champion: np.ndarray
+) -> tuple[str, ...]:
+    """Return which of several versions would surely have done better than the champion, best first.
+
+    Each is held to all that `compare` asks of a candidate that must gain. They share the level, so
+    that where all are as good as the champion, any is named at most as often as one would be.
+
+    Parameters
+    ----------
+    flights
+        Labelled flights that none of them was trained on, as for `compare`.
+    others
+        The probabilities that each gives, by its name.
+    champion
+        Those of the champion.
+    """
+    level = _shared(CONFIDENCE, len(others))
+    late = flights["late"].to_numpy()
+    theirs = right_calls(champion, late)
+    better = {}
+    for name, probability in others.items():
+        lead = np.nansum(right_calls(probability, late) - theirs)
+        if lead <= 0:  # then nothing is surely gained, and the slices need not be looked at
+            continue
+        if compare(flights, probability, champion, must_gain=True, confidence=level).passed:
+            better[name] = lead
+    return tuple(sorted(better, key=lambda name: -better[name]))
 
 
 def _check_level(confidence: float) -> None:

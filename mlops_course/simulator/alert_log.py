@@ -11,7 +11,14 @@ from markupsafe import Markup
 
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.advice import how_sure, next_move
-from mlops_course.pipeline.events import AlertRaised, Notified, Promoted, Rejected, Retrained
+from mlops_course.pipeline.events import (
+    AlertRaised,
+    Notified,
+    Promoted,
+    Rejected,
+    Retrained,
+    RolledBack,
+)
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
 from mlops_course.simulator.markup import element, icon, join
 
@@ -22,6 +29,7 @@ _KINDS: Mapping[type[LogEntry], str] = {
     Retrained: "again",
     Rejected: "refused",
     Promoted: "done",
+    RolledBack: "done",
 }
 _WITH_ICON = ("alert", "refused", "done")
 

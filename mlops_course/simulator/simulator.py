@@ -18,6 +18,7 @@ import ipywidgets as widgets
 from mlops_course.core.errors import CourseError
 from mlops_course.core.workspace import Workspace
 from mlops_course.pipeline.events import Event
+from mlops_course.pipeline.policies import Policy
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
 from mlops_course.pipeline.wording import drawn
@@ -48,6 +49,8 @@ class PipelineSimulator:
         ``never``.
     workspace
         The folder for results; by default that of `workspace.open_workspace`.
+    policy
+        What decides when to retrain, and on what, where ``retrain`` lets it; None for the usual.
 
     Attributes
     ----------
@@ -73,6 +76,7 @@ class PipelineSimulator:
 
     # The run: what it said, who drives it or did last, and the settings that it began with.
     _workspace: Workspace | str | Path | None
+    _policy: Policy | None
     _events: list[Event]
     _driver: Driver | None
     _former: Driver | None
@@ -92,6 +96,7 @@ class PipelineSimulator:
         threshold: float = 0.90,
         retrain: bool | str = True,
         workspace: Workspace | str | Path | None = None,
+        policy: Policy | None = None,
     ) -> None:
         words: dict[bool | str, str] = {True: "auto", False: "never"}
         config = RunConfig(scenario, weeks, seed, threshold, words.get(retrain, str(retrain)))
@@ -99,6 +104,7 @@ class PipelineSimulator:
         self.error = None
         self.service = Service()
         self._workspace = workspace
+        self._policy = policy
         self._events = []
         self._driver = None
         self._former = None
@@ -204,10 +210,11 @@ class PipelineSimulator:
     def __repr__(self) -> str:
         config = self.config
         retrain = {"auto": True, "never": False}.get(config.retrain, config.retrain)
+        policy = f", policy={self._policy!r}" if self._policy is not None else ""
         return (
             f"PipelineSimulator(scenario={config.scenario!r}, weeks={config.weeks}, "
             f"seed={config.seed}, threshold={config.threshold:g}, "
-            f"retrain={retrain!r})"
+            f"retrain={retrain!r}{policy})"
         )
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
@@ -258,7 +265,8 @@ class PipelineSimulator:
     def _source(self, config: RunConfig) -> Iterator[Event]:
         from mlops_course.pipeline.loop import run_pipeline
 
-        return run_pipeline(config, self._workspace, self.service)
+        policy = self._policy if config.retrain != "never" else None
+        return run_pipeline(config, self._workspace, self.service, policy)
 
     def _hear(self, driver: Driver, event: Event) -> None:
         with self._lock:

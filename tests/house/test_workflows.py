@@ -1,4 +1,4 @@
-"""The workflow files, ours and the one that lesson 06 gives away: under zizmor, and tried."""
+"""The workflow files, ours and those that lessons give away: under zizmor, and tried."""
 
 import os
 import shutil
@@ -12,7 +12,8 @@ import yaml
 
 CLONE = Path(__file__).parents[2]
 GATE = CLONE / "notebooks" / "06_release_gate.yml"
-WORKFLOWS = [GATE, *sorted((CLONE / ".github" / "workflows").glob("*.yml"))]
+RETRAIN = CLONE / "notebooks" / "09_retrain.yml"
+WORKFLOWS = [GATE, RETRAIN, *sorted((CLONE / ".github" / "workflows").glob("*.yml"))]
 
 
 def zizmor(path: Path) -> "subprocess.CompletedProcess[str]":
@@ -66,3 +67,30 @@ def test_workflow_when_the_gate_answers_then_its_step_fails_unless_it_passed(tmp
     assert done.returncode == status
     called = (tmp_path / "called").read_text(encoding="utf-8")
     assert called == "gate 7 --workspace /shared --report gate.md\n"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt", reason="needs bash")
+@pytest.mark.parametrize(("status", "step_ends"), [(0, 0), (10, 0), (1, 1), (2, 2), (3, 3)])
+def test_workflow_when_the_retraining_job_answers_then_kept_and_promoted_pass_and_no_other(
+    tmp_path, status, step_ends
+):
+    steps = yaml.safe_load(RETRAIN.read_text(encoding="utf-8"))["jobs"]["retrain"]["steps"]
+    (step,) = (step for step in steps if step.get("name") == "Retrain")
+    assert "continue-on-error" not in step and "if" not in step
+    stub = tmp_path / "python"
+    stub.write_text(f'#!/bin/sh\necho "$@"\nexit {status}\n', encoding="utf-8")
+    stub.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    summary = tmp_path / "summary.md"
+    given = {**os.environ, "PATH": path, "RETRAIN_DATA": "a b.csv"}
+    given["GITHUB_STEP_SUMMARY"] = str(summary)
+    done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=given)
+    assert done.returncode == step_ends
+    called = "09_retrain.py a b.csv --time date --target late --model delays\n"
+    assert summary.read_text(encoding="utf-8") == called
+
+
+def test_workflow_when_it_retrains_on_a_schedule_then_one_job_at_a_time_and_none_is_cut_off():
+    flow = yaml.safe_load(RETRAIN.read_text(encoding="utf-8"))
+    assert flow[True]["schedule"] and flow["permissions"] == {"contents": "read"}
+    assert flow["concurrency"] == {"group": "retrain", "cancel-in-progress": False}

@@ -6,13 +6,24 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 
+YEARS = ("year-clock", "year-repaired", "year-padding")
 
-def test_scenarios_when_listed_then_hold_every_incident_and_the_three_named_ones():
-    assert set(SCENARIOS) == {"good", "drift", "real-year", *INCIDENTS}
+
+def test_scenarios_when_listed_then_hold_every_incident_and_those_with_a_calendar():
+    assert set(SCENARIOS) == {"good", "drift", "real-year", *INCIDENTS, "repaired", *YEARS}
     assert SCENARIOS["drift"].incident.name == "clock"
     assert SCENARIOS["good"].strikes == ()
     (strike,) = SCENARIOS["drift"].strikes
     assert (strike.first, strike.last, strike.severity) == (date(2013, 9, 23), None, 1.0)
+
+
+def test_scenarios_when_they_have_a_calendar_then_strike_on_those_days():
+    (strike,) = SCENARIOS["repaired"].strikes
+    assert (strike.first, strike.last) == (date(2013, 9, 23), date(2013, 10, 27))
+    for name in YEARS:
+        (strike,) = SCENARIOS[name].strikes
+        assert strike.first == date(2013, 6, 3) and strike.first.weekday() == 0
+    assert [SCENARIOS[name].strikes[0].last for name in YEARS] == [None, date(2013, 7, 28), None]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ from handmade import (
 )
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
-from mlops_course.pipeline.events import Rejected, StageFailed, StageFinished, StageStarted
+from mlops_course.pipeline.events import (
+    Rejected,
+    RolledBack,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+)
 from mlops_course.pipeline.state import (
     RunState,
     advance,
@@ -135,6 +141,9 @@ def test_result_when_a_run_ended_then_holds_one_row_a_thing():
     result = result_of(fold(drift_run()))
     assert list(result.alerts["week"]) == [monday(4), monday(5), monday(6)]
     assert list(result.promotions["to"]) == ["1", "2"]
+    back = RolledBack("2013-10-21", "2", "1", "repaired", "abc")
+    again = result_of(fold([*drift_run(), back])).promotions
+    assert list(again["to"]) == ["1", "2", "1"] and again["reason"].iloc[-1] == "repaired"
     assert list(result.stages["stage"]).count("train") == 2
     assert len(result.drift) == 8 * 3
 

@@ -24,6 +24,7 @@ from mlops_course.pipeline.events import (
     Promoted,
     Rejected,
     Retrained,
+    RolledBack,
     RunFinished,
     RunStarted,
     StageFailed,
@@ -46,7 +47,12 @@ from mlops_course.pipeline.state import RunState, advance, fold
             Retrained(monday(5), (monday(4), monday(5)), 12900, "abc", 0.5),
             "retrained on 12,900 flights of 2013-09-23 and 2013-09-30",
         ),
+        (
+            Retrained(monday(5), tuple(monday(week) for week in range(1, 6)), 32000, "abc", 0.5),
+            "retrained on 32,000 flights of 5 weeks, 2013-09-02 to 2013-09-30",
+        ),
         (Promoted(monday(6), "1", "2", "Better.", "abc"), "promoted  version 2. Better."),
+        (RolledBack(monday(9), "2", "1", "Repaired.", "abc"), "rolled back  version 1. Repaired."),
         (Rejected(monday(6), "Worse."), "rejected  Worse."),
         (StageStarted("data", 1), ""),
         (Notified(monday(4), "#oncall", {}), ""),
@@ -92,6 +98,13 @@ def test_log_text_when_a_version_replaces_another_then_names_both():
     first, second = [e for e in fold(drift_run()).log if isinstance(e, Promoted)]
     assert wording.log_text(first) == "v1: better"
     assert wording.log_text(second) == "v2 replaces v1: beats version 1"
+
+
+def test_log_text_when_a_version_serves_again_then_says_which_and_the_picture_its_order():
+    back = RolledBack(monday(8), "32", "31", "Repaired.", "abc")
+    state = fold([*drift_run("31", "32"), back])
+    assert wording.log_text(back) == "v31 serves again instead of v32."
+    assert wording.still_line(state, back) == "Week 8. Rolled back to model 1."
 
 
 def test_week_line_when_days_are_too_few_then_says_that_they_cannot_tell():

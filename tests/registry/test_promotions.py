@@ -335,6 +335,24 @@ def test_roll_back_when_called_twice_then_does_not_return_to_the_bad_version(sto
         roll_back(store, "worse still")
 
 
+def test_roll_back_when_told_where_to_then_may_go_to_any_version_that_was_promoted(store, promoted):
+    promote(store, "3", "why 3", evidence=promoted[2])
+    entry = roll_back(store, "the feed is repaired", to="1")
+    assert (entry.before, entry.after, entry.evidence) == ("3", "1", promoted[0])
+    assert roll_back(store, "and broken again", to="3").after == "3"
+    assert roll_back(store, "worse").after == "1"
+    assert audit(store).passed
+
+
+@pytest.mark.parametrize("version", ["2", "3", "9", "x"])
+def test_roll_back_when_told_to_go_to_no_former_champion_then_refuses_and_nothing_moves(
+    store, promoted, version
+):
+    with pytest.raises(Refusal, match=f"no way back to version {version} from version 2"):
+        roll_back(store, "worse", to=version)
+    assert len(history(store)) == 2 and versions.find(store).version == "2"
+
+
 def test_roll_back_when_an_unjudged_version_served_in_between_then_passes_it_over(store, promoted):
     move_alias(store, "3")
     assert roll_back(store, "not judged").after == "2"

@@ -9,7 +9,7 @@ from scipy.stats import t
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.flights import labelled, load_flights
 from mlops_course.release import comparison
-from mlops_course.release.comparison import MARGIN, SLICE_MARGIN, compare
+from mlops_course.release.comparison import MARGIN, SLICE_MARGIN, compare, surely_better
 from mlops_course.stats.clustered import cluster_sums, mean_bounds, ratio_bounds
 from mlops_course.training.evaluation import baseline
 from mlops_course.training.trainer import TrainingConfig, train
@@ -208,6 +208,16 @@ def test_compare_when_nothing_is_answered_then_there_is_nothing_to_tell_from(wee
 def test_compare_when_the_level_is_none_then_says_so(week, good, confidence):
     with pytest.raises(ParameterError, match="level of a bound"):
         compare(week, good, confidence=confidence)
+
+
+def test_surely_better_when_some_versions_are_then_names_those_and_the_best_first(
+    week, late, rule, good
+):
+    best = np.where(np.arange(len(late)) % 2 == 0, late, rule)
+    others = {"as good": rule, "good": good, "best": best, "worse": 1 - late}
+    assert surely_better(week, others, rule) == ("best", "good")
+    assert surely_better(week, {}, rule) == ()
+    assert surely_better(week, {"silent": np.full(len(late), np.nan)}, rule) == ()
 
 
 def swapped(one, two, days, generator):

@@ -11,7 +11,14 @@ import pytest
 
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.pipeline import loop
-from mlops_course.pipeline.events import RunStarted, StageFinished, StageStarted, WeekScored
+from mlops_course.pipeline.events import (
+    Retrained,
+    RunStarted,
+    StageFinished,
+    StageStarted,
+    WeekScored,
+)
+from mlops_course.pipeline.policies import DecideByHand, Retrain, Window
 from mlops_course.pipeline.state import stage_state
 from mlops_course.simulator.runner import Driver
 from mlops_course.simulator.simulator import PipelineSimulator
@@ -72,6 +79,20 @@ def test_run_when_data_drifts_then_alerts_retrains_promotes_and_recovers(sim):
     assert "Right response" in sim.view.debrief
     assert '<li data-kind="drifted"><span class="mls-feature">dep_delay</span>' in sim.view.inputs
     assert "promoted" in sim.view.chart and "cycle 2" in sim.view.strip
+
+
+def test_run_when_given_a_policy_then_that_decides_unless_nothing_is_to_be_retrained(
+    shared_workspace,
+):
+    policy = DecideByHand({1: Retrain(Window(1))})
+    simulator = PipelineSimulator(weeks=1, workspace=shared_workspace, policy=policy)
+    try:
+        assert simulator.run().state.started.policy == repr(policy)
+        assert 'data-kind="again"' in simulator.view.log and repr(policy) in repr(simulator)
+        simulator.controls.retrain.value = False
+        assert not count(simulator.run(), Retrained)
+    finally:
+        simulator.close()
 
 
 def test_run_when_the_service_answers_hardly_a_flight_then_tells_that_and_no_low_accuracy(sim):

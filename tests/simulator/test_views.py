@@ -27,6 +27,7 @@ from mlops_course.pipeline.events import (
     Promoted,
     Rejected,
     Retrained,
+    RolledBack,
     RunFinished,
     RunStarted,
     StageFailed,
@@ -84,6 +85,7 @@ def evil_run() -> RunState:
         Notified(monday(1), EVIL, {"text": EVIL}),
         Rejected(monday(1), EVIL),
         Promoted(monday(1), EVIL, EVIL, EVIL, EVIL),
+        RolledBack(monday(1), EVIL, EVIL, EVIL, EVIL),
         RunFinished(1.0),
     ]
     return fold(events)
