@@ -95,11 +95,6 @@ class Stretch:
         """How many flights of each day have a label; shape (days,)."""
         return self.by_day(self.flights["late"].notna().to_numpy())
 
-    @cached_property
-    def labelled_by_week(self) -> np.ndarray:
-        """How many flights of each week have a label; shape (weeks,)."""
-        return self.by_week(self.labelled)
-
     def by_day(self, signs: np.ndarray) -> np.ndarray:
         """Return how many flights of each day have a sign, of shape (flights,)."""
         return np.add.reduceat(signs.astype("int64"), self._first_of_day)

@@ -16,7 +16,6 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.pipeline.policies import Window
 from mlops_course.retraining.matrix import LAST_FORTNIGHT, LAST_QUARTER, Matrix
 from mlops_course.retraining.trials import Trial
-from mlops_course.stats.clustered import Bounds, ratio_bounds
 
 PRICE = 50.0  # wrong calls
 USUAL_WINDOWS = (LAST_QUARTER, LAST_FORTNIGHT)  # what it may train on, where nothing else is said
@@ -104,17 +103,6 @@ def cost(trial: Trial, price: float = PRICE) -> float:
 def regret(trial: Trial, best: Plan, price: float = PRICE) -> float:
     """Return how many wrong calls more a policy had than the oracle, trainings included."""
     return cost(trial, price) - best.cost(price)
-
-
-def gain(one: Trial, other: Trial) -> Bounds:
-    """Return by how much a larger share one policy called right than another, paired by week.
-
-    Weeks are what counts as independent: what a policy did in one acts in the next ones, and where
-    both let the same model serve, they differ by nothing.
-    """
-    fewer = np.array([b.wrong - a.wrong for a, b in zip(one.turns, other.turns, strict=True)])
-    flights = np.array([turn.labelled for turn in one.turns])
-    return ratio_bounds(fewer, flights, np.arange(len(flights)))
 
 
 def table(

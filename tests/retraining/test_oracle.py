@@ -14,8 +14,8 @@ from mlops_course.pipeline.policies import (
     Window,
 )
 from mlops_course.retraining.matrix import Matrix, Stretch, Trained, Truth
-from mlops_course.retraining.oracle import cost, gain, oracle, plans, regret, table
-from mlops_course.retraining.trials import Trial, Turn, try_policy
+from mlops_course.retraining.oracle import cost, oracle, plans, regret, table
+from mlops_course.retraining.trials import try_policy
 
 FORTNIGHT = Window(2)
 MONDAY = date(2013, 9, 2)
@@ -144,17 +144,6 @@ def test_oracle_when_policies_are_tried_then_none_of_them_does_better(tables):
             best = oracle(matrix, price)
             for policy in (NeverRetrain(), RetrainOnAlert()):
                 assert regret(try_policy(matrix, policy), best, price) >= 0
-
-
-def test_gain_when_two_policies_differ_in_some_weeks_then_weeks_are_counted():
-    def trial(*wrong):
-        return Trial(tuple(Turn(w, 0, 100, n, False) for w, n in enumerate(wrong, start=1)))
-
-    found = gain(trial(5, 5, 5, 1), trial(5, 5, 5, 9))
-    assert found.mean == pytest.approx(0.02) and found.clusters == 4
-    assert found.low < 0 < found.high
-    nothing = gain(trial(3, 4), trial(3, 4))
-    assert (nothing.mean, nothing.error) == (0, 0)
 
 
 def test_table_when_made_then_has_a_row_for_each_policy_and_the_oracle_last(tables):
