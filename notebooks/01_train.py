@@ -143,13 +143,20 @@ def split(rows, first, last, test_days):
         raise Unusable(
             f"from {first} to {last} there are {len(learn):,} labelled rows, "
             f"{learn[TARGET].sum():,.0f} of them 1; it takes {MIN_ROWS} and both kinds. "
-            f"The file goes from {rows[TIME].min()} to {rows[TIME].max()}."
+            f"{span_of(rows[TIME].dropna())}"
         )
     if empty := [name for name in [*NUMBERS, *WORDS] if learn[name].isna().all()]:
         raise Unusable(f"from {first} to {last} there is nothing in {', '.join(empty)}.")
     if test.empty:
         raise Unusable(f"there is no labelled row in the {test_days} days after {last}.")
     return learn, test
+
+
+def span_of(days):
+    """Return a sentence on the days that a file has."""
+    if days.empty:
+        return "The file has no day at all."
+    return f"The file goes from {days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}."
 
 
 def fit(rows, seed, trees):
