@@ -2,11 +2,11 @@
 
 import pandas as pd
 import pytest
-
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from mlops_course.course.exercises import check, find
 from mlops_course.data.features import FEATURES
+from mlops_course.data.flights import labelled, load_flights
 from mlops_course.training.evaluation import baseline
 
 
@@ -52,8 +52,8 @@ def test_prediction_when_between_never_and_the_rule_then_right(answer):
     assert check("01.1", answer).status == "right", check("01.1", answer)
 
 
-def test_task_when_it_tells_three_scores_of_may_then_they_are_measured(real_year):
-    flights = real_year[real_year["late"].notna()]
+def test_task_when_it_tells_three_scores_of_may_then_they_are_measured(shared_workspace):
+    flights = labelled(load_flights(shared_workspace, last="2013-05-31"))
     past = flights[flights["date"] <= "2013-03-31"]
     may = flights[flights["date"].dt.month == 5]
     model = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=0)
