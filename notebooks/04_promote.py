@@ -44,6 +44,7 @@ REFUSED = 1
 COULD_NOT_JUDGE = 3
 EVIDENCE = "gate.json"
 CARD = "model_card.md"
+OURS = ("validation_status", "promotion.", "rollback.")
 CONFIDENCE = 0.95  # one-sided, by day, for one look
 MARGIN = 0.01  # of accuracy that may be lost overall
 SLICE_MARGIN = 0.03  # and in a slice
@@ -77,9 +78,10 @@ def roll_back(client, name, reason, who):
     """Point `champion` at the version before, if its promotion stands, and write down why."""
     left = client.get_model_version_by_alias(name, "champion")
     before = left.tags.get("promotion.over", "")
-    status = client.get_model_version(name, before).tags["validation_status"] if before else ""
+    earlier = client.get_model_version(name, before).tags if before else {}
+    status = earlier.get("validation_status", "unknown")
     if status != "passed" or not reason.strip():
-        raise ValueError(f"Refused. Reason: {reason!r}; before: {before!r}, {status!r}.")
+        raise ValueError(f"Refused. Reason: {reason!r}; version before: {before!r}, {status}.")
     tags = {"validation_status": "rolled back", "rollback.reason": reason, "rollback.who": who}
     for tag, text in tags.items():
         client.set_model_version_tag(name, left.version, tag, text)
@@ -213,7 +215,7 @@ def log(client, name):
     aliases = client.get_registered_model(name).aliases
     for kept in client.search_model_versions(f"name = '{name}'", order_by=["version_number ASC"]):
         marks = [alias for alias, version in aliases.items() if str(version) == str(kept.version)]
-        said = {tag: text for tag, text in sorted(kept.tags.items()) if text}
+        said = {tag: text for tag, text in sorted(kept.tags.items()) if tag.startswith(OURS)}
         yield f"{kept.version} {','.join(marks) or '-'} {json.dumps(said)}"
 
 
