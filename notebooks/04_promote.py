@@ -234,7 +234,10 @@ def work(client, options):
     if str(champion) == options.version:
         return REFUSED, [f"Version {champion} is champion already."]
     verdict = judge(client, options.name, options.version, options)
-    said = [one["seen"] if one["passed"] else f"FAILED {one['seen']}" for one in verdict["checks"]]
+    said = [
+        f"{one['name']}, {'passed' if one['passed'] else 'FAILED'}. {one['seen']}"
+        for one in verdict["checks"]
+    ]
     if not all(one["passed"] for one in verdict["checks"]):
         return REFUSED, [*said, f"Version {options.version} was not promoted."]
     promote(client, options.name, options.version, options.reason, options.who)
@@ -270,11 +273,14 @@ def main(arguments=None):
     try:
         status, lines = work(mlflow.MlflowClient(), options)
     except CouldNotJudge as error:
-        status, lines = COULD_NOT_JUDGE, [f"Could not judge: {error}"]
+        status = COULD_NOT_JUDGE
+        lines = [f"Could not judge: {error}"]
     except ValueError as error:
-        status, lines = REFUSED, [str(error)]
+        status = REFUSED
+        lines = [str(error)]
     except MlflowException as error:
-        status, lines = COULD_NOT_JUDGE, [f"MLflow says: {error.message}"]
+        status = COULD_NOT_JUDGE
+        lines = [f"MLflow says: {error.message}"]
     print(*lines, sep="\n")
     return status
 

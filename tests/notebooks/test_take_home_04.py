@@ -189,7 +189,8 @@ def test_script_when_the_exam_is_another_file_then_its_fingerprint_is_another(fo
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [("3", "FAILED Accuracy 0.1"), ("4", "FAILED Accuracy 0.0")]
+    ("version", "said"),
+    [("3", "overall, FAILED. Accuracy 0.1"), ("4", "airport B, FAILED. Accuracy 0.0")],
 )
 def test_script_when_a_version_is_worse_overall_or_in_a_slice_then_refuses_and_nothing_moves(
     folder, promote, version, said
