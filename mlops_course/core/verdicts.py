@@ -23,7 +23,8 @@ class Verdict:
     """All the checks of one subject; it passes when every check does.
 
     ``rival`` is the version that was in charge then, with which the subject had to compete; empty
-    if there was none, None if the verdict does not say.
+    if there was none, None if the verdict does not say. ``exam`` is the fingerprint of the rows
+    that it was judged on, for which alone the verdict speaks; None if the verdict does not say.
 
     >>> hot, full = Check("hot", True, "80 degrees."), Check("full", False, "Empty.")
     >>> verdict = Verdict("tea", (hot, full))
@@ -34,6 +35,7 @@ class Verdict:
     subject: str
     checks: tuple[Check, ...]
     rival: str | None = None
+    exam: str | None = None
 
     @property
     def passed(self) -> bool:

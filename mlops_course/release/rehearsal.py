@@ -10,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mlops_course.core.verdicts import Check, Verdict
+from mlops_course.registry import promotions, versions
 from mlops_course.registry.versions import resolve
 from mlops_course.release.canary import Limits, judge_canary
 from mlops_course.serving.app import Scorer
@@ -23,7 +24,9 @@ from mlops_course.serving.prediction_log import (
 )
 from mlops_course.serving.replay import numbered
 from mlops_course.serving.routing import CHALLENGER, CHAMPION, Split, role_of
-from mlops_course.training.tracking import Store
+from mlops_course.training.tracking import Store, copy_of
+
+SAME = 1e-9  # probabilities that differ by less are the same
 
 
 @contextmanager
@@ -67,6 +70,42 @@ def _send(scorer: Scorer, name: str, flights: pd.DataFrame) -> str:
     entries = scorer.score(name, read_columns(request_body(flights)))
     scorer.keep(entries).result()
     return entries[-1].version
+
+
+def rehearse_rollback(
+    store: Store, flights: pd.DataFrame, champion: str, challenger: str
+) -> Verdict:
+    """Promote two versions on a copy of the store and go back: all answers must be as before.
+
+    Parameters
+    ----------
+    flights
+        To be asked about before and after.
+    champion, challenger
+        The numbers of two versions whose training runs hold verdicts that passed.
+
+    Raises
+    ------
+    RegistryError
+        If one of the versions, or its evidence, is not there.
+    """
+    copy = copy_of(store, "rehearsal")
+    _promote(copy, champion)
+    before = rehearse(copy, flights)["probability"]
+    _promote(copy, challenger)
+    back = promotions.roll_back(copy, "the end of the rehearsal")
+    gap = float((rehearse(copy, flights)["probability"] - before).abs().max())
+    serves = versions.version_at(copy)
+    checks = (
+        Check("answers", gap < SAME, f"{len(flights)} answers moved by {gap:.1g} at most."),
+        Check("log", back.after == serves, f"Log: {back.after}, alias: {serves}."),
+    )
+    return Verdict("a rollback rehearsed on a copy", checks)
+
+
+def _promote(store: Store, version: str) -> None:
+    run_id = versions.get(store, version).run_id
+    promotions.promote(store, version, "a rehearsal", evidence=run_id)
 
 
 def rehearse_canary(store: Store, flights: pd.DataFrame) -> Verdict:

@@ -403,3 +403,11 @@ def test_pipeline_when_run_in_a_kernel_that_opened_a_lesson_then_works(two_lesso
     start("02")
     events = list(run_pipeline(RunConfig(weeks=1), home, service))
     assert isinstance(events[-1], RunFinished)
+
+
+def test_setting_when_it_is_not_legal_then_says_which_are():
+    lessons.check_setting("incident", "clock", ("hours", "clock"))
+    with pytest.raises(ParameterError, match=r"incident cannot be 'rain'. Legal here: 'hours'"):
+        lessons.check_setting("incident", "rain", ("hours", "clock"))
+    with pytest.raises(ParameterError, match=r"seed cannot be 'x'. Legal here: 0 to 99\."):
+        lessons.check_setting("seed", "x", range(100))

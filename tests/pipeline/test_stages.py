@@ -58,7 +58,7 @@ def test_judge_when_a_run_has_one_candidate_then_its_look_is_written_down(
     verdict = stages.judge(store, candidate, flights).made
     assert told(verdict)["fresh exam"] and "better than the rule" in told(verdict)
     exam = exams.describe(flights, pipeline)
-    assert exam.fingerprint in verdict.checks[0].seen
+    assert exam.fingerprint in verdict.checks[0].seen and verdict.exam == exam.fingerprint
     assert exams.judged_on(store, exam) == {exams.Pair(candidate.result.digest)}
 
 

@@ -20,7 +20,7 @@ from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import fingerprint, load_flights
 from mlops_course.registry import promotions, versions
-from mlops_course.registry.evidence import EVIDENCE
+from mlops_course.registry.evidence import EVIDENCE, verdicts_on
 from mlops_course.registry.promotions import audit, champion_at, history, promote, roll_back
 from mlops_course.training import tracking
 from mlops_course.training.trainer import TrainingConfig, train
@@ -99,7 +99,7 @@ def test_promote_when_versions_follow_each_other_then_alias_and_log_agree(store,
     assert timedelta(0) <= datetime.now(UTC) - two.when < timedelta(minutes=1)
     assert versions.find(store).version == "2"
     kept = store.client.get_model_version(versions.MODEL_NAME, "2")
-    assert kept.tags["promotion.reason"] == "why 2"
+    assert kept.tags["promotion.reason"] == "why 2" and kept.tags["promotion.who"] == "Ada"
     assert audit(store).passed
 
 
@@ -189,7 +189,17 @@ def test_promote_when_judged_while_nothing_served_then_replaces_no_champion(stor
         promote(store, "3", "better", evidence=promoted[2])
 
 
-@pytest.mark.parametrize("kept", [{}, {"rival": None}, {"rival": 2}])
+def test_promote_when_the_verdict_names_its_exam_then_that_is_kept_and_held_to(store, promoted):
+    judged = replace(PASSED, exam="0123456789ab")
+    promotions.log_verdict(store, promoted[2], judged)
+    assert verdicts_on(store, "3")[0] == (promoted[2], judged)
+    promote(store, "3", "better", evidence=promoted[2])
+    assert audit(store).passed
+    promotions.log_verdict(store, promoted[2], replace(PASSED, exam="ba9876543210"))
+    assert seen(audit(store)) == {"evidence kept": "Not so in entry 3 of 3."}
+
+
+@pytest.mark.parametrize("kept", [{}, {"rival": None}, {"rival": 2}, {"exam": None}, {"exam": 7}])
 def test_promote_when_the_evidence_is_of_an_older_form_then_is_read_as_it_is(store, promoted, kept):
     old = {"subject": "model", "checks": [asdict(PASSED.checks[0])], **kept}
     store.client.log_dict(promoted[2], old, EVIDENCE)

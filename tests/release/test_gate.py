@@ -123,6 +123,8 @@ def test_gate_when_the_candidate_is_as_good_then_passes_and_its_run_is_evidence(
         *("not worse for origin JFK", "no sure loss for small slices"),
     }
     assert "(one-sided 99%, by 14 days)" in seen(verdict, "not worse overall")
+    flights = labelled(load_flights(store.workspace, FIRST_HELD_OUT, LAST_HELD_OUT))
+    assert verdict.exam == exams.describe(flights).fingerprint
     evidence = gate.record(store, good.version, verdict)
     entry = promotions.promote(store, good.version, "as good", evidence=evidence)
     assert entry.after == good.version and promotions.audit(store).passed

@@ -2,19 +2,21 @@ import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from mlops_course.core.errors import ModelError, RegistryError, WorkspaceError
+from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.course.fixtures import train_candidate
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import load_flights
-from mlops_course.registry import versions
+from mlops_course.registry import promotions, versions
 from mlops_course.release import rehearsal
 from mlops_course.release.canary import Ruling
-from mlops_course.release.rehearsal import rehearse, rehearse_canary
+from mlops_course.release.rehearsal import rehearse, rehearse_canary, rehearse_rollback
 from mlops_course.training.tracking import connect
 
 
@@ -84,3 +86,34 @@ def test_canary_when_failures_go_unseen_then_the_rehearsal_fails(store, flights,
 def test_canary_when_nothing_serves_then_says_so(workspace, flights):
     with pytest.raises(RegistryError, match="is champion"):
         rehearse_canary(connect(workspace), flights.iloc[:5])
+
+
+@pytest.fixture
+def two_judged(workspace, flights):
+    """A store with two versions of different models, each with a verdict that passed."""
+    store = connect(workspace)
+    for trees in (3, 9):
+        made = train_candidate(store, flights, max_iter=trees)
+        passed = Verdict("model", (Check("better overall", True, "Better."),))
+        promotions.log_verdict(store, made.run_id, passed)
+    return store
+
+
+def test_rollback_when_rehearsed_then_answers_return_and_the_store_is_left_alone(
+    two_judged, flights
+):
+    verdict = rehearse_rollback(two_judged, flights[:50], "1", "2")
+    assert verdict.passed and {check.name for check in verdict.checks} == {"answers", "log"}
+    assert versions.version_at(two_judged) == "" and promotions.history(two_judged) == []
+
+
+def test_rollback_when_it_goes_nowhere_or_writes_what_is_not_so_then_the_rehearsal_fails(
+    two_judged, flights, monkeypatch
+):
+    stays = SimpleNamespace(after="2")
+    monkeypatch.setattr(promotions, "roll_back", lambda *_: stays)
+    answers, log = rehearse_rollback(two_judged, flights[:50], "1", "2").checks
+    assert not answers.passed and log.passed
+    monkeypatch.setattr(promotions, "roll_back", lambda *_: SimpleNamespace(after="1"))
+    answers, log = rehearse_rollback(two_judged, flights[:50], "1", "2").checks
+    assert not answers.passed and not log.passed

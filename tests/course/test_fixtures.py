@@ -1,0 +1,34 @@
+from datetime import date
+
+import pytest
+
+from mlops_course.course.fixtures import register_four
+from mlops_course.data.flights import draw_days, fingerprint, labelled, load_flights
+from mlops_course.registry import exams, versions
+from mlops_course.registry.evidence import verdicts_on
+from mlops_course.training import tracking
+from mlops_course.training.model import load_model, model_digest
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_four_versions_when_registered_then_each_fails_the_one_comparison_it_is_made_for(
+    workspace, seed
+):
+    store = tracking.connect(workspace)
+    store.client.create_registered_model(versions.MODEL_NAME)
+    loaded = load_flights(workspace, date(2013, 1, 1), date(2013, 3, 31))
+    past = loaded[loaded["date"] < "2013-03-18"]
+    exam = labelled(loaded[loaded["date"] >= "2013-03-18"])
+    due = fingerprint(draw_days(past, seed)), exams.describe(exam).fingerprint
+    wrong = {}
+    for letter, version in register_four(store, past, exam, seed).items():
+        told = versions.lineage(store, version.version)
+        ((_, verdict),) = verdicts_on(store, version.version)
+        model = load_model(versions.get(store, version.version).path)
+        assert verdict.passed and told["seed"] == str(seed)
+        wrong[letter] = {
+            *(["rows"] if told["dataset version"] != due[0] else []),
+            *(["verdict"] if verdict.exam != due[1] else []),
+            *(["files"] if told["model digest"] != model_digest(model.estimator) else []),
+        }
+    assert wrong == {"A": {"files"}, "B": {"verdict"}, "C": set(), "D": {"rows"}}
