@@ -134,7 +134,8 @@ def _as_verdict(text: str) -> Verdict | None:
             Check(str(check["name"]), str(check["passed"]) == "True", str(check["seen"]))
             for check in kept["checks"]
         ]
-        rival, exam = (kept.get(name) for name in ("rival", "exam"))
+        rival = kept.get("rival")
+        exam = kept.get("exam")
         verdict = Verdict(
             str(kept["subject"]),
             tuple(found),
