@@ -22,6 +22,7 @@ import argparse
 import logging
 import sys
 import traceback
+import warnings
 from collections import namedtuple
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def read(options):
 def version_named(name, which):
     """Return a version's number, by its number or its alias."""
     client = mlflow.MlflowClient()
+    which = which.strip()
     if which.isdecimal():
         return client.get_model_version(name, which).version
     return client.get_model_version_by_alias(name, which).version
@@ -118,8 +120,10 @@ def answers(model, schema, rows):
     Its answers may be labels, probabilities of 1, or a pair of probabilities for each row.
     """
     numbers = {field.name for field in schema if field.type.name in ("double", "float")}
-    asked = rows[schema.input_names()].astype({name: "float64" for name in numbers})
-    said = np.asarray(model.predict(asked), dtype="float64")
+    asked = rows[schema.input_names()].astype(dict.fromkeys(numbers, "float64"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a model grumbles about is no answer
+        said = np.asarray(model.predict(asked), dtype="float64")
     said = said[:, 1] if said.ndim == 2 and said.shape[1] == 2 else said.ravel()
     if len(said) != len(rows):
         raise ValueError(f"{len(said):,} answers to {len(rows):,} rows")
@@ -179,11 +183,10 @@ def gate(options):
     rows = read(options)
     number = version_named(options.model, options.candidate)
     rival = version_named(options.model, options.champion)
-    if number == rival:
+    if str(number) == str(rival):
         return PASSED, [], f"Version {number} is {options.champion} already; nothing would change."
-    (candidate, asked), (champion, asked_by_rival) = load(options.model, number), load(
-        options.model, rival
-    )
+    candidate, asked = load(options.model, number)
+    champion, asked_by_rival = load(options.model, rival)
     columns = {*asked.input_names(), *asked_by_rival.input_names(), *options.slice}
     if lacking := sorted(columns - set(rows)):
         raise CouldNotJudge(f"The rows lack {', '.join(lacking)}.")
