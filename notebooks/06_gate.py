@@ -265,16 +265,18 @@ def main(arguments=None):
     options = options_of(arguments)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    status = COULD_NOT_JUDGE
+    checks = []
     try:
         status, checks, sentence = gate(options)
     except CouldNotJudge as error:
-        status, checks, sentence = COULD_NOT_JUDGE, [], str(error)
+        sentence = str(error)
     except MlflowException as error:
         told = str(error).partition("\n")[0]
-        status, checks, sentence = COULD_NOT_JUDGE, [], f"The registry says: {told}"
+        sentence = f"The registry says: {told}"
     except Exception as error:
         traceback.print_exc()
-        status, checks, sentence = COULD_NOT_JUDGE, [], f"It crashed: {type(error).__name__}."
+        sentence = f"It crashed: {type(error).__name__}."
     text = report(options, status, checks, sentence)
     print(text)
     if options.report:

@@ -302,7 +302,7 @@ def _told_now(watched: "Sequence[Watched]", rules: "Sequence[Rule]") -> bool:
     latest = _latest(watched)
     lengths = {one.length for one in latest}
     asked = [rule.name for rule in rules if rule.window in lengths]
-    unknown = {found.rule for one in latest for found in one.look.unknown}
+    unknown = {found.rule for found in chain.from_iterable(one.look.unknown for one in latest)}
     return any(name not in unknown for name in asked)
 
 
