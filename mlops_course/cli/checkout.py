@@ -13,6 +13,14 @@ from mlops_course.core.errors import CourseError
 from mlops_course.core.workspace import CLONE
 
 FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
+TEST_STATUSES = (
+    "Exit status: 0 all passed; 1 a test failed; 2 or more there is no verdict: pytest was "
+    "interrupted, misused, or found no tests, or this is no clone."
+)
+NOTEBOOK_STATUSES = (
+    "Exit status: 0 all ran, and are as stored if they were compared; 1 one failed or differs; 2 "
+    "the command was misused; 3 this is no clone."
+)
 
 
 def open_lab(options: argparse.Namespace, rest: Sequence[str]) -> int:

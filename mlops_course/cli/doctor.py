@@ -32,6 +32,10 @@ from mlops_course.core.workspace import (
     workspaces_within,
 )
 
+STATUSES = (
+    "Exit status: 0 all is well; 1 there is something to mend; 2 the command was misused; 3 it "
+    "could not look."
+)
 MIN_PYTHON = (3, 11)
 MIN_MEMORY_BYTES = 1_000_000_000
 READING_SECONDS = 1.0

@@ -51,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     It is 0 for done, 1 for failed, 2 for misused and 130 for interrupted. Of the commands that
-    decide (``gate``, ``promote``, ``rollback``, ``log``) 1 says that it was refused, and 3 that it
-    could not be judged. Of ``drift`` 1 is an alarm, and 2 says that there is no verdict, because it
-    was misused or for any other reason.
+    decide (``gate``, ``promote``, ``rollback``, ``log``, ``monitor``, ``doctor``, ``test``,
+    ``notebooks``) 1 says that something was refused or found, and 3 that it could not be judged. Of
+    ``drift`` 1 is an alarm, and 2 says that there is no verdict, because it was misused or for any
+    other reason.
     """
     write_any_letter()
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -126,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     opening = "Open the course in JupyterLab; further options go to JupyterLab."
     command("lab", checkout.open_lab, opening, passes_on=True)
     testing = "Check everything; further options go to pytest."
-    command("test", checkout.run_tests, testing, passes_on=True)
+    deciding = _deciding(checkout.TEST_STATUSES)
+    command("test", checkout.run_tests, testing, passes_on=True, **deciding)
     measuring = "Measure the course's figures on this machine."
     bench = command("bench", checkout.run_benchmarks, measuring)
     counting = "count instead how often each stated bound keeps its promise"
@@ -136,7 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_argument("--peers", action="store_true", help=comparing)
     trying = "try instead retraining policies on the year, its days in other orders; write a CSV"
     kinds.add_argument("--retraining", action="store_true", help=trying)
-    command("doctor", doctor.report, "Look at versions, memory, disk, ports and store.")
+    looking = "Look at versions, memory, disk, ports and store."
+    command("doctor", doctor.report, looking, **_deciding(doctor.STATUSES))
     _add_simulate(command)
     _add_drift(command)
     _add_monitor(command)
@@ -279,7 +282,8 @@ def _day(text: str) -> date:
 
 def _add_notebooks(command: AddCommand) -> None:
     text = "Execute the notebooks, or check their outputs."
-    parser = command("notebooks", checkout.run_notebooks, text)
+    deciding = _deciding(checkout.NOTEBOOK_STATUSES)
+    parser = command("notebooks", checkout.run_notebooks, text, **deciding)
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--execute", action="store_true", help="run them and store the outputs")
     mode.add_argument("--check", action="store_true", help="compare stored outputs with a run")

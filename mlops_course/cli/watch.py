@@ -14,7 +14,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_course.cli.terminal import DONE, FAILED, MISUSED
+from mlops_course.cli.terminal import DONE, FAILED, MISUSED, UNDECIDED
 from mlops_course.core.errors import DataError, ParameterError, WorkspaceError
 from mlops_course.core.texts import one_line, short
 from mlops_course.core.workspace import CLONE, Workspace, default_home, open_workspace
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_course.alerting.alerts import Alert
-    from mlops_course.alerting.rules import Watched
+    from mlops_course.alerting.rules import Rule, Watched
     from mlops_course.data.periods import Days
     from mlops_course.drift.calm_weeks import Moved, Reference
     from mlops_course.drift.reports import Bar, Report
@@ -36,7 +36,8 @@ DRIFT_STATUSES = (
 )
 MONITOR_STATUSES = (
     "Exit status: 0 no rule fires on the latest window; 1 one does; 2 the command or the rules "
-    "file was misused; 3 it could not be judged: there is no log, no label store, or no flight."
+    "file was misused; 3 it could not be judged: there is no log, no label store, no flight, or so "
+    "little on the latest window that no rule can tell."
 )
 RULES_FILE = CLONE / "notebooks" / "07_rules.toml"
 MAX_SHOWN = 40
@@ -251,8 +252,10 @@ def monitor(options: argparse.Namespace, _: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(_watch_record(watched, record, terms), allow_nan=False))
     else:
-        print("\n".join(_watch_lines(watched, record)))
-    return FAILED if _firing(watched) else DONE
+        print("\n".join(_watch_lines(watched, record, file.rules)))
+    if _firing(watched):
+        return FAILED
+    return DONE if _told_now(watched, file.rules) else UNDECIDED
 
 
 def _latest_log(workspace: Workspace) -> Path:
@@ -291,8 +294,21 @@ def _as_trained(terms: "Terms", record: "Record") -> "tuple[Terms, Reference | N
 
 def _firing(watched: "Sequence[Watched]") -> list[str]:
     """Return the names of the rules that fire on the latest window of their length."""
-    latest = {one.length: one for one in watched}
-    return [alert.rule for alert in _alerts(latest.values())]
+    return [alert.rule for alert in _alerts(_latest(watched))]
+
+
+def _told_now(watched: "Sequence[Watched]", rules: "Sequence[Rule]") -> bool:
+    """Return whether any rule can tell about the latest window of its length."""
+    latest = _latest(watched)
+    lengths = {one.length for one in latest}
+    asked = [rule.name for rule in rules if rule.window in lengths]
+    unknown = {found.rule for found in chain.from_iterable(one.look.unknown for one in latest)}
+    return any(name not in unknown for name in asked)
+
+
+def _latest(watched: "Sequence[Watched]") -> "list[Watched]":
+    """Return the latest window of each length."""
+    return list({one.length: one for one in watched}.values())
 
 
 def _alerts(watched: "Iterable[Watched]") -> "Iterator[Alert]":
@@ -330,7 +346,9 @@ def _known(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def _watch_lines(watched: "Sequence[Watched]", record: "Record") -> Iterator[str]:
+def _watch_lines(
+    watched: "Sequence[Watched]", record: "Record", rules: "Sequence[Rule]"
+) -> Iterator[str]:
     """Yield what fired, an episode a line, and what nobody could tell."""
     flights = record.flights
     yield (
@@ -343,7 +361,8 @@ def _watch_lines(watched: "Sequence[Watched]", record: "Record") -> Iterator[str
             continue
         yield f"{alert.severity:<6}  {alert.rule}: {one_line(alert.message)}"
         yield f"        {alert.owner}: {one_line(alert.runbook)}"
-    yield f"Firing now: {', '.join(now)}." if now else "No rule fires now."
+    calm = "No rule fires now." if _told_now(watched, rules) else "No rule can tell now."
+    yield f"Firing now: {', '.join(now)}." if now else calm
     yield from (f"- {finding}" for finding in record.findings)
     unknown: dict[str, list[str]] = {}
     for one in chain.from_iterable(seen.look.unknown for seen in watched):

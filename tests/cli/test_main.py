@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from processes import holding
 
-from mlops_course.cli import doctor
+from mlops_course.cli import checkout, doctor
 from mlops_course.cli.main import SURROUNDINGS, main
 from mlops_course.cli.terminal import say
 from mlops_course.core.workspace import HOME_VARIABLE, open_workspace
@@ -344,3 +344,47 @@ def test_command_when_interrupted_while_it_imports_then_status_130_and_no_traceb
     command = [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING, "log"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+BROKEN_WHILE_IMPORTING = """
+import runpy, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "psutil":
+            raise ModuleNotFoundError("No module named 'psutil'")
+
+sys.meta_path.insert(0, Missing())
+runpy.run_module("mlops_course", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("command", ["gate", "log"])
+def test_command_when_a_library_is_missing_then_the_status_is_no_verdict(command):
+    asked = [sys.executable, "-c", BROKEN_WHILE_IMPORTING, command, "1"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3 and "No module named 'psutil'" in done.stderr
+
+
+def test_command_when_installed_then_it_is_the_module_that_knows_a_broken_installation():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'mlops-course = "mlops_course.__main__:main"' in text
+
+
+@pytest.mark.parametrize("arguments", [["test"], ["notebooks", "--check"]])
+def test_command_when_there_is_no_clone_then_could_not_judge(
+    tmp_path, monkeypatch, capsys, arguments
+):
+    for name, value in SURROUNDINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(checkout, "CLONE", tmp_path)
+    assert main(arguments) == 3
+    assert "works inside a clone" in capsys.readouterr().err
+
+
+def test_doctor_when_it_crashes_then_could_not_look(monkeypatch, capsys):
+    for name, value in SURROUNDINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(doctor, "examine", lambda: 1 / 0)
+    assert main(["doctor"]) == 3
+    assert "ZeroDivisionError" in capsys.readouterr().err

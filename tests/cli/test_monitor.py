@@ -100,3 +100,18 @@ def test_monitor_when_there_is_nothing_to_watch_then_could_not_judge(
     labels.begin(labels.beside(log))
     status, printed = watch(capsys, monkeypatch, empty, "--log", log)
     assert status == 3 and "announces no flight" in printed.err
+
+
+def test_monitor_when_no_rule_can_tell_about_the_latest_window_then_could_not_judge(
+    capsys, monkeypatch, watched, tmp_path
+):
+    rule = '[[rule]]\nname = "{}"\nfigure = "called_late"\nabove = 0.9\nmin_sample = {}\n'
+    owned = 'owner = "x"\nrunbook = "y"\n'
+    blind = rule.format("blind", 10**9) + owned
+    path = tmp_path / "rules.toml"
+    path.write_text(blind)
+    status, printed = watch(capsys, monkeypatch, watched, "--rules", path)
+    assert status == 3 and "No rule can tell now." in printed.out
+    path.write_text(blind + rule.format("seeing", 1) + owned)
+    status, printed = watch(capsys, monkeypatch, watched, "--rules", path)
+    assert status == 0 and "No rule fires now." in printed.out

@@ -58,7 +58,11 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"desk": "JFK", "clients": 2},
         {"monday": "2013-06-03", "sunday": "2013-06-09"},
     ),
-    "06": ({"seed": 7, "monday": "2013-10-07"}, {"seed": 1}, {"seed": 2, "monday": "2013-06-03"}),
+    "06": (
+        {"seed": 7, "monday": "2013-10-07"},
+        {"seed": 1, "monday": "2013-07-01"},
+        {"seed": 2, "monday": "2013-06-03"},
+    ),
     "07": ({"seed": 7, "monday": "2013-10-07"}, {"monday": "2013-10-14"}, {"seed": 1}),
     "08": ({"seed": 7, "monday": "2013-10-07"}, {"monday": "2013-06-03"}, {"seed": 1}),
     "09": ({"seed": 7, "price": 80}, {"price": 200}, {"seed": 1, "price": 20}),
