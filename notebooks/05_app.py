@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one flight is too little work t
 
 import mlflow
 import numpy as np
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -98,7 +98,7 @@ async def invocations(body: Flights, response: Response):
         with log:  # a transaction: it is in the file once the block is left
             log.execute("INSERT INTO predictions VALUES (?, ?, ?, ?, ?)", entry)
     except sqlite3.Error as error:
-        raise HTTPException(503, f"Not answered, for it cannot be logged: {error}.") from error
+        return JSONResponse({"error": f"Not answered, for it cannot be logged: {error}."}, 503)
     response.headers["x-request-id"] = request_id
     return {"predictions": late, "model_version": version}
 
@@ -108,4 +108,4 @@ async def refuse(request, error):
     """Say in a sentence which field is wrong; without this it is a list of dictionaries."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse({"error": f"{where}: {first['msg']}."}, status_code=422)
+    return JSONResponse({"error": f"{where}: {first['msg']}."}, 422)
