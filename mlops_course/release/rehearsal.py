@@ -10,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mlops_course.core.verdicts import Check, Verdict
+from mlops_course.data.features import FEATURES
 from mlops_course.registry.versions import resolve
 from mlops_course.release.canary import Limits, judge_canary
 from mlops_course.serving.app import Scorer
@@ -67,6 +68,36 @@ def _send(scorer: Scorer, name: str, flights: pd.DataFrame) -> str:
     entries = scorer.score(name, read_columns(request_body(flights)))
     scorer.keep(entries).result()
     return entries[-1].version
+
+
+def rehearse_skew(store: Store, flights: pd.DataFrame) -> Verdict:
+    """Hold the log against the flights it was asked about: alike, unless a clock is wrong.
+
+    The comparison must be silent on what really went through the service's code, and name the
+    hour, and nothing else, once the flights' hour is another.
+
+    Raises
+    ------
+    RegistryError
+        If there is no champion.
+    """
+    logged = rehearse(store, flights)
+    shifted = flights.assign(hour=flights["hour"] + 4)
+    alike = differing(logged, flights)
+    moved = differing(logged, shifted)
+    checks = (
+        Check("equal", not alike, f"Of {len(flights)} flights these differ: {alike or 'none'}."),
+        Check("shift", moved == ["hour"], f"With another hour these differ: {moved or 'none'}."),
+    )
+    return Verdict("the log against the table", checks)
+
+
+def differing(logged: pd.DataFrame, expected: pd.DataFrame) -> list[str]:
+    """Return the features that are not the same, row by row, in two tables of equal length."""
+    names = list(FEATURES)
+    ours = logged[names].astype(object).reset_index(drop=True)
+    theirs = expected[names].astype(object).reset_index(drop=True)
+    return list(ours.compare(theirs).columns.unique(level=0))
 
 
 def rehearse_canary(store: Store, flights: pd.DataFrame) -> Verdict:
