@@ -77,6 +77,7 @@ def encode(flight):
 version, model, vocabulary = load()
 log = sqlite3.connect(LOG, check_same_thread=False)
 log.execute("PRAGMA journal_mode = WAL")  # others may read while it is written
+log.execute("PRAGMA synchronous = NORMAL")  # outlives a kill; FULL, a power cut as well
 log.execute("CREATE TABLE IF NOT EXISTS predictions (id, at, version, flights, probabilities)")
 app = FastAPI(title=MODEL)
 
