@@ -7,32 +7,61 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import httpx
+import psutil
 
 from mlops_course.core.errors import ServiceError
 from mlops_course.course import server_guard
-from mlops_course.serving.client import READY_SECONDS, send_at_once
+from mlops_course.serving.client import READY_SECONDS
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that was started, and the process that ends it in time.
+
+    Attributes
+    ----------
+    command
+        The program and its arguments.
+    ready
+        A URL that answers 200 once the server is ready.
+    """
+
+    command: Sequence[str]
+    ready: str
+    guard: "subprocess.Popen[bytes]"
+
+    def wait(self) -> None:
+        """Wait until it is ready.
+
+        Raises
+        ------
+        ServiceError
+            If it ends before that, or is not ready in time.
+        """
+        _wait_for(self.ready, self.command, self.guard)
+
+    def kill(self) -> None:
+        """Kill it and what it has started, without a warning that they could react to."""
+        for process in psutil.Process(self.guard.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @contextmanager
-def running(command: Sequence[str], ready: str) -> Iterator[int]:
-    """Run a server that is not ours; it and all that it starts end with the block.
+def started(command: Sequence[str], ready: str) -> Iterator[Server]:
+    """Start a server that is not ours, and do not wait; it and all it starts end with the block.
 
-    They end, too, if this process dies inside the block, whatever the manner. The block is given
-    the id of the process that sees to that, whose descendants are the server.
+    They end, too, if this process dies inside the block, whatever the manner.
 
     Parameters
     ----------
     command
         The program, found beside this Python or on the PATH, and its arguments.
     ready
-        A URL that answers 200 once the server is ready; the block begins then.
-
-    Raises
-    ------
-    ServiceError
-        If it ends before it is ready, or is not ready in time.
+        A URL that answers 200 once the server is ready.
     """
     folders = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
     guard = subprocess.Popen(
@@ -42,8 +71,7 @@ def running(command: Sequence[str], ready: str) -> Iterator[int]:
         start_new_session=sys.platform != "win32",
     )
     try:
-        _wait_for(ready, command, guard)
-        yield guard.pid
+        yield Server(command, ready, guard)
     finally:
         assert guard.stdin is not None
         guard.stdin.close()
@@ -51,12 +79,20 @@ def running(command: Sequence[str], ready: str) -> Iterator[int]:
             guard.wait(timeout=15)
 
 
-def send_while_running(
-    command: Sequence[str], url: str, bodies: Sequence[bytes], clients: int = 1
-) -> list[httpx.Response]:
-    """Start a server, send bodies as soon as its ``/ping`` answers, and end it."""
-    with running(command, f"{url}/ping"):
-        return send_at_once(url, bodies, clients)
+@contextmanager
+def running(command: Sequence[str], ready: str) -> Iterator[int]:
+    """Run a server as `started` does; the block begins once it is ready.
+
+    The block is given the id of the process that sees to its end, whose descendants it is.
+
+    Raises
+    ------
+    ServiceError
+        If it ends before it is ready, or is not ready in time.
+    """
+    with started(command, ready) as server:
+        server.wait()
+        yield server.guard.pid
 
 
 def free_port() -> int:

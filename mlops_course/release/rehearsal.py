@@ -10,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mlops_course.core.verdicts import Check, Verdict
+from mlops_course.data.features import FEATURES
 from mlops_course.registry import promotions, versions
 from mlops_course.registry.versions import resolve
 from mlops_course.release.canary import Limits, judge_canary
@@ -106,6 +107,36 @@ def rehearse_rollback(
 def _promote(store: Store, version: str) -> None:
     run_id = versions.get(store, version).run_id
     promotions.promote(store, version, "a rehearsal", evidence=run_id)
+
+
+def rehearse_skew(store: Store, flights: pd.DataFrame) -> Verdict:
+    """Hold the log against the flights it was asked about: alike, unless a clock is wrong.
+
+    The comparison must be silent on what really went through the service's code, and name the
+    hour, and nothing else, once the flights' hour is another.
+
+    Raises
+    ------
+    RegistryError
+        If there is no champion.
+    """
+    logged = rehearse(store, flights)
+    shifted = flights.assign(hour=flights["hour"] + 4)
+    alike = differing(logged, flights)
+    moved = differing(logged, shifted)
+    checks = (
+        Check("equal", not alike, f"Of {len(flights)} flights these differ: {alike or 'none'}."),
+        Check("shift", moved == ["hour"], f"With another hour these differ: {moved or 'none'}."),
+    )
+    return Verdict("the log against the table", checks)
+
+
+def differing(logged: pd.DataFrame, expected: pd.DataFrame) -> list[str]:
+    """Return the features that are not the same, row by row, in two tables of equal length."""
+    names = list(FEATURES)
+    ours = logged[names].astype(object).reset_index(drop=True)
+    theirs = expected[names].astype(object).reset_index(drop=True)
+    return list(ours.compare(theirs).columns.unique(level=0))
 
 
 def rehearse_canary(store: Store, flights: pd.DataFrame) -> Verdict:

@@ -7,7 +7,7 @@ import pytest
 
 from mlops_course.core.errors import ServiceError
 from mlops_course.course import servers
-from mlops_course.course.servers import running, send_while_running
+from mlops_course.course.servers import running, started
 from mlops_course.serving.client import send
 
 
@@ -71,7 +71,21 @@ def test_running_when_the_command_ends_at_once_then_says_so_and_does_not_wait(co
     assert time.monotonic() - before < 0.5 * servers.READY_SECONDS
 
 
-def test_send_while_running_when_called_then_answers_and_leaves_nothing(other):
+def test_started_when_killed_then_it_is_gone_at_once_and_the_block_goes_on(other):
     command, url = other
-    assert [answer.content for answer in send_while_running(command, url, [b"x"])] == [b"x"]
-    assert gone(command[-1])
+    with started(command, url) as server:
+        server.wait()
+        assert [answer.content for answer in send(url, [b"a"])] == [b"a"]
+        server.kill()
+        assert gone(command[-1])
+        with pytest.raises(ServiceError, match="Nobody answers"):
+            send(url, [b"b"])
+
+
+def test_started_when_two_are_started_at_once_then_each_is_waited_for_and_both_end(other):
+    command, url = other
+    idle = [sys.executable, "-c", "import time; time.sleep(60)", "beside"]
+    with started(idle, url), started(command, url) as server:
+        server.wait()
+        assert that_run("beside")
+    assert gone("beside") and gone(command[-1])

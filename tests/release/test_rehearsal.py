@@ -16,7 +16,12 @@ from mlops_course.data.flights import load_flights
 from mlops_course.registry import promotions, versions
 from mlops_course.release import rehearsal
 from mlops_course.release.canary import Ruling
-from mlops_course.release.rehearsal import rehearse, rehearse_canary, rehearse_rollback
+from mlops_course.release.rehearsal import (
+    rehearse,
+    rehearse_canary,
+    rehearse_rollback,
+    rehearse_skew,
+)
 from mlops_course.training.tracking import connect
 
 
@@ -44,6 +49,26 @@ def test_rehearse_when_flights_go_through_then_the_log_holds_them_as_they_were(s
     assert set(log["version"]) == {"1"} and log["probability"].between(0, 1).all()
     with pytest.raises(RegistryError, match="is nobody"):
         rehearse(store, flights.iloc[:5], "nobody")
+
+
+def test_skew_when_the_log_holds_what_was_sent_then_passes(store, flights):
+    verdict = rehearse_skew(store, flights.iloc[:50])
+    assert verdict.passed and len(verdict.checks) == 2, verdict.failures
+
+
+@pytest.mark.parametrize(
+    ("change", "blamed"),
+    [
+        (lambda rows: rows.assign(distance=rows["distance"] + 1), "equal"),
+        (lambda rows: rows.assign(hour=rows["hour"] + 4), "shift"),
+    ],
+)
+def test_skew_when_the_log_differs_or_the_hour_cannot_be_told_then_fails(
+    store, flights, monkeypatch, change, blamed
+):
+    monkeypatch.setattr(rehearsal, "rehearse", lambda store, rows: change(rows))
+    verdict = rehearse_skew(store, flights.iloc[:50])
+    assert blamed in [check.name for check in verdict.checks if not check.passed]
 
 
 def test_rehearse_when_files_are_gone_or_the_store_is_locked_or_deleted_then_says_so_at_once(

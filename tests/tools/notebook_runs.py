@@ -55,7 +55,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ),
     "05": (
         {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
-        {"desk": "JFK", "clients": 2},
+        {"share": 0.999, "clients": 2},
         {"monday": "2013-06-03", "sunday": "2013-06-09"},
     ),
     "06": (
