@@ -339,7 +339,8 @@ def work(client, learn, exam, options):
         champion = champion_of(client, options.model)
         mine = champion is not None and champion.run_id == run.info.run_id
         if mine:  # a job was killed after it had moved the alias
-            status, why = PROMOTED, f"Version {champion.version} is champion."
+            status = PROMOTED
+            why = f"Version {champion.version} is champion."
         else:
             status, why = decided(client, run, exam, champion, still_alone, options)
         client.set_tag(run.info.run_id, "job.outcome", json.dumps([status, why]))
@@ -406,10 +407,12 @@ def main(arguments=None):
         learn, exam = parts(read(options.data, options.time, options.target), options)
         status, why = work(opened(options.wait), learn, exam, options)
     except CouldNotJudge as error:
-        status, why = COULD_NOT_JUDGE, str(error)
+        status = COULD_NOT_JUDGE
+        why = str(error)
     except MlflowException as error:
         told = str(error).partition("\n")[0]
-        status, why = COULD_NOT_JUDGE, f"The store failed: {told} Call again when it is mended."
+        status = COULD_NOT_JUDGE
+        why = f"The store failed: {told} Call again when it is mended."
     print(f"{words[status]}: {why}")
     return status
 

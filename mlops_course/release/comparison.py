@@ -190,8 +190,9 @@ def compare(
     days = np.unique(flights["date"].to_numpy(), return_inverse=True)[1]
     answered = ~np.isnan(mine)
     both = answered & ~np.isnan(other)
-    checks = list(_enough(answered, days[both]))
-    if not all(check.passed for check in checks[1:]):
+    enough = list(_enough(days[both]))
+    checks = [_complete(answered), *enough]
+    if not all(check.passed for check in enough):
         return Verdict("model", tuple(checks))
     to_rule = _Pairs(mine[answered], rule[answered], days[answered], RULE, SPELLS)
     if champion is None:
@@ -243,10 +244,14 @@ def _check_level(confidence: float) -> None:
         )
 
 
-def _enough(answered: np.ndarray, days: np.ndarray) -> Iterator[Check]:
-    """Check that nothing was left out, and that there is enough to tell anything from."""
+def _complete(answered: np.ndarray) -> Check:
+    """Check that nothing was left out."""
     seen = f"{int(answered.sum()):,} of {len(answered):,} flights were answered."
-    yield Check("answers every flight", bool(answered.all()), seen)
+    return Check("answers every flight", bool(answered.all()), seen)
+
+
+def _enough(days: np.ndarray) -> Iterator[Check]:
+    """Check that there is enough to tell anything from."""
     seen = f"{len(days):,} labelled flights answered by both; it takes {MIN_COMPARED_ROWS:,}."
     yield Check("enough rows", len(days) >= MIN_COMPARED_ROWS, seen)
     count = len(np.unique(days))

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import UnionType
 from urllib.parse import urlsplit
 
 import pytest
+from squeeze import squeezed
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_course"
@@ -127,23 +127,6 @@ def test_room_when_read_then_nothing_in_it_is_squeezed(room):
     assert not list(squeezed(ast.parse(PATHS[room].read_text(encoding="utf-8"))))
 
 
-@pytest.mark.parametrize(
-    ("source", "found"),
-    [
-        ("a, b = 1, 2", ["line 1: two assignments in one"]),
-        ("a, b = pair", []),
-        ("x = [i for row in rows for i in row]", ["line 1: a comprehension with two loops"]),
-        ("x = [i for i in row]", []),
-        ("x = 1; y = 2", ["line 1: two statements"]),
-        ("def f():\n    for i in y:\n        z(i)", []),
-        ("[print(i) for i in row]", ["line 1: a comprehension for its side effect"]),
-        ("any(print(i) for i in row)", ["line 1: a comprehension for its side effect"]),
-    ],
-)
-def test_squeezed_code_when_looked_for_then_is_found_and_nothing_else(source, found):
-    assert list(squeezed(ast.parse(source))) == found
-
-
 def test_guide_when_read_then_names_every_room_of_each_floor_in_order():
     guide = (PACKAGE / "README.md").read_text(encoding="utf-8").split("```")[1]
     told = re.split(r"^(\w+) ", guide, flags=re.MULTILINE)[1:]
@@ -194,37 +177,6 @@ def run_tool(*command: str) -> None:
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
-
-
-def squeezed(tree: ast.Module) -> Iterator[str]:
-    """Yield where code packs into one line what is read more easily in two."""
-    comprehensions = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-    for node in ast.walk(tree):
-        where = f"line {getattr(node, 'lineno', 0)}"
-        pair = ast.Tuple | ast.List
-        if isinstance(node, ast.Assign) and isinstance(node.value, pair) and into(node, pair):
-            yield f"{where}: two assignments in one"
-        if isinstance(node, comprehensions) and len(node.generators) > 1:
-            yield f"{where}: a comprehension with two loops"
-        if isinstance(node, ast.Expr):
-            call = node.value.args[0] if is_call_of_one(node.value) else node.value
-            if isinstance(call, comprehensions):
-                yield f"{where}: a comprehension for its side effect"
-        for body in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
-            lines = [statement.lineno for statement in body] if isinstance(body, list) else []
-            yield from (f"line {line}: two statements" for line in repeated(lines))
-
-
-def into(node: ast.Assign, kind: type | UnionType) -> bool:
-    return any(isinstance(target, kind) for target in node.targets)
-
-
-def is_call_of_one(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and len(node.args) == 1
-
-
-def repeated(lines: list[int]) -> list[int]:
-    return sorted({line for line in lines if lines.count(line) > 1})
 
 
 def imported_rooms(path: Path) -> Iterator[str]:

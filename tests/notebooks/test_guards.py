@@ -1,6 +1,7 @@
 """Each rule for notebooks goes red on a notebook that breaks it, and on nothing else."""
 
 import base64
+import copy
 
 import guards
 import pytest
@@ -78,6 +79,11 @@ def drop_most_cells(lesson):
     del lesson.cells[9:]
 
 
+def have_more_cells(lesson):
+    more = copy.deepcopy(guards.code_cells(lesson)[:13])
+    lesson.cells += [new_markdown_cell(guards.MORE), *more]
+
+
 def take_the_promise_away(lesson):
     lesson.cells[0].source = "# A lesson\n\n## A section"
 
@@ -127,6 +133,8 @@ SPOILT = {
     "code after code": (guards.text_comes_first, drop_a_text),
     "few words": (guards.length_is_a_lesson, drop_most_texts),
     "few cells": (guards.length_is_a_lesson, drop_most_cells),
+    "a long other half hour": (guards.length_is_a_lesson, have_more_cells),
+    "a squeezed cell": (guards.code_is_not_squeezed, with_source("a, b = 1, 2")),
     "no promise": (guards.opens_with_title_and_promise, take_the_promise_away),
     "no title": (guards.opens_with_title_and_promise, take_the_title_away),
 }
@@ -161,6 +169,8 @@ SAID = {
     "code after code": "code cell 2 has no text before it",
     "few words": f"words; {guards.MIN_WORDS} to {guards.MAX_WORDS}",
     "few cells": f"code cells; {guards.MIN_CELLS} to {guards.MAX_CELLS}",
+    "a long other half hour": "its other half hour has 0 words and 13 code cells",
+    "a squeezed cell": "code cell 1, line 1: two assignments in one",
     "no promise": "no sentence with the promise",
     "no title": "does not begin with a title",
 }
@@ -197,3 +207,12 @@ def test_words_when_counted_then_code_tables_and_addresses_do_not_count():
 def test_guards_when_listed_then_each_is_seen_red():
     seen = {guard for guard, _ in SPOILT.values()} | {guards.every_picture_has_a_number}
     assert set(guards.GUARDS) == seen
+
+
+def test_other_half_hour_when_a_lesson_has_one_then_counts_apart_until_the_next_section(lesson):
+    more = copy.deepcopy(guards.code_cells(lesson)[0])
+    rest = copy.deepcopy(more)
+    lesson.cells += [new_markdown_cell(guards.MORE), more, new_markdown_cell("## Next"), rest]
+    before, apart = guards.parted(lesson)
+    assert guards.code_cells(apart) == [more]
+    assert len(guards.code_cells(before)) == 15 and before.cells[-1] is rest

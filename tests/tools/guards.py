@@ -3,16 +3,20 @@
 A guard takes a notebook and yields a sentence for everything that breaks its rule.
 """
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from nbformat import NotebookNode
+from squeeze import squeezed
 from stored import unpacked
 
 MAX_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.75
 MIN_WORDS, MAX_WORDS = 1_000, 2_600
 MIN_CELLS, MAX_CELLS = 14, 36
+MORE = "## If you have another half hour"
+MAX_MORE_WORDS, MAX_MORE_CELLS = 900, 12
 
 Guard = Callable[[NotebookNode], Iterator[str]]
 
@@ -79,7 +83,7 @@ def no_stderr(notebook: NotebookNode) -> Iterator[str]:
 def outputs_are_stable(notebook: NotebookNode) -> Iterator[str]:
     """Hold that outputs have no addresses, paths, ids, ports or times of this very run."""
     for number, output in _outputs(notebook):
-        for text in _texts(output):
+        for text in texts_of(output):
             for what, pattern in UNSTABLE.items():
                 if found := re.search(pattern, text):
                     yield f"code cell {number} has stored {what}: {found.group()}"
@@ -89,7 +93,7 @@ def every_picture_has_a_number(notebook: NotebookNode) -> Iterator[str]:
     """Hold that a plot comes with printed figures, since tests do not compare pixels."""
     for number, cell in enumerate(code_cells(notebook), start=1):
         drawn = any("image/png" in output.get("data", {}) for output in cell.outputs)
-        said = (text for output in cell.outputs for text in _texts(output))
+        said = (text for output in cell.outputs for text in texts_of(output))
         if drawn and not any(re.search(r"\d", re.sub(r"<Figure .*?>", "", text)) for text in said):
             yield f"code cell {number} draws a picture and prints no figure beside it"
 
@@ -116,12 +120,31 @@ def cells_are_short(notebook: NotebookNode) -> Iterator[str]:
 
 
 def length_is_a_lesson(notebook: NotebookNode) -> Iterator[str]:
-    """Hold that a lesson has 1,000 to 2,600 words and 14 to 36 code cells."""
-    words, cells = count_words(notebook), len(code_cells(notebook))
+    """Hold that a lesson has 1,000 to 2,600 words and 14 to 36 code cells; what is more, fewer."""
+    lesson, more = parted(notebook)
+    words, cells = count_words(lesson), len(code_cells(lesson))
     if not MIN_WORDS <= words <= MAX_WORDS:
         yield f"it has {words} words; {MIN_WORDS} to {MAX_WORDS} make a lesson"
     if not MIN_CELLS <= cells <= MAX_CELLS:
         yield f"it has {cells} code cells; {MIN_CELLS} to {MAX_CELLS} make a lesson"
+    words, cells = count_words(more), len(code_cells(more))
+    if words > MAX_MORE_WORDS or cells > MAX_MORE_CELLS:
+        yield (
+            f"its other half hour has {words} words and {cells} code cells;"
+            f" {MAX_MORE_WORDS} and {MAX_MORE_CELLS} are the limits"
+        )
+
+
+def parted(notebook: NotebookNode) -> tuple[NotebookNode, NotebookNode]:
+    """Return the lesson itself, and the section for those who have another half hour."""
+    inside = False
+    lesson: list[NotebookNode] = []
+    more: list[NotebookNode] = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            inside = cell.source.startswith(MORE)
+        (more if inside else lesson).append(cell)
+    return NotebookNode(cells=lesson), NotebookNode(cells=more)
 
 
 def text_comes_first(notebook: NotebookNode) -> Iterator[str]:
@@ -132,6 +155,13 @@ def text_comes_first(notebook: NotebookNode) -> Iterator[str]:
             number += 1
             if before is None or before.cell_type != "markdown" or not before.source.strip():
                 yield f"code cell {number} has no text before it"
+
+
+def code_is_not_squeezed(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that code is one statement a line, and a check is picked by its name."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for fault in squeezed(ast.parse(cell.source)):
+            yield f"code cell {number}, {fault}"
 
 
 def opens_with_title_and_promise(notebook: NotebookNode) -> Iterator[str]:
@@ -155,6 +185,7 @@ GUARDS: tuple[Guard, ...] = (
     cells_are_short,
     length_is_a_lesson,
     text_comes_first,
+    code_is_not_squeezed,
     opens_with_title_and_promise,
 )
 
@@ -177,7 +208,7 @@ def _outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
             yield number, output
 
 
-def _texts(output: NotebookNode) -> Iterator[str]:
+def texts_of(output: NotebookNode) -> Iterator[str]:
     """Yield all text of an output: streams, results, and drawings packed into HTML."""
     if output.output_type == "stream":
         yield output.text
