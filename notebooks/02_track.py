@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.models import infer_signature
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -36,31 +37,35 @@ UNKNOWN = "unknown"
 
 
 def main(arguments=None):
-    """Train, record, load back and compare; the exit status is 0."""
+    """Train, record, load back and compare; the exit status is 0 if the answers are the same."""
     options = read_options(arguments)
-    rows = read(options.table, options.time)
-    learn, later = split(rows, options)
-    source = options.table
-
+    learn, later = split(read(options.table, options.time), options)
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"))
     mlflow.set_experiment(options.experiment)
-    tags = origin() | {"dataset_version": digest_of(learn)}
+    model = fit(learn, options)
+    run_id, model_uri = record(model, learn, later, options)
+    return report(run_id, model_uri, model, features_of(later, options))
+
+
+def record(model, learn, later, options):
+    """Log one training as a run; return its id and the address of its model."""
+    digest = digest_of(learn)
+    source = CodeDatasetSource({"file": options.table})
+    dataset = mlflow.data.from_pandas(learn, source=source, name=options.table, digest=digest)
+    curve = losses(model, later, options)
+    said = model.predict(features_of(later, options))
     name = f"rate {options.rate}, trees {options.trees}"
-    with mlflow.start_run(run_name=name, tags=tags, description=options.note) as run:
-        chosen = {"learning_rate": options.rate, "max_iter": options.trees, "seed": options.seed}
-        mlflow.log_params(chosen | {"rows": len(learn), "days_held_back": options.days})
-        mlflow.log_input(
-            mlflow.data.from_pandas(learn, source=source, digest=digest_of(learn)), "training"
-        )
-        model = fit(learn, options)
-        curve = losses(model, later, options)
+    with mlflow.start_run(run_name=name, tags=origin(), description=options.note) as run:
+        mlflow.set_tag("dataset_version", digest)
+        mlflow.log_params({"learning_rate": options.rate, "max_iter": options.trees})
+        mlflow.log_params({"seed": options.seed, "rows": len(learn), "days": options.days})
+        mlflow.log_input(dataset, context="training")
         for trees, loss in curve.items():
             mlflow.log_metric("log_loss", loss, step=trees)
-        said = model.predict(features_of(later, options))
         mlflow.log_metric("accuracy", accuracy_score(later[options.target], said))
         mlflow.log_figure(drawn(curve), "log_loss.png")
         logged = log_model(model, features_of(learn, options).head(3))
-    return report(run.info.run_id, logged.model_uri, model, features_of(later, options))
+    return run.info.run_id, logged.model_uri
 
 
 def read_options(arguments):
@@ -173,18 +178,23 @@ def drawn(curve):
 # ---- the model in the record, and out of it again
 
 
+def vocabulary_of(model):
+    """Return the words that the model knows, for each column that has words."""
+    _, encoder, columns = model[0].transformers_[0]
+    if not columns:
+        return {}
+    return {name: list(words) for name, words in zip(columns, encoder.categories_, strict=True)}
+
+
 def log_model(model, example):
     """Keep the model with its types, an example, the versions that it needs and its vocabulary."""
-    encoder = model[0].named_transformers_["ordinalencoder"]
-    words = encoder.feature_names_in_ if encoder.n_features_in_ else []
-    known = dict(zip(words, (list(map(str, one)) for one in encoder.categories_), strict=True))
     return mlflow.sklearn.log_model(
         model,
         name="model",
         signature=infer_signature(example, model.predict_proba(example)),
         input_example=example,
         pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
-        metadata={"vocabulary": known},
+        metadata={"vocabulary": vocabulary_of(model)},
         pyfunc_predict_fn="predict_proba",
         serialization_format="skops",
         skops_trusted_types=TRUSTED,
