@@ -17,10 +17,10 @@ import platform
 import subprocess
 from importlib.metadata import version
 
-import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.models import infer_signature
 from sklearn.compose import make_column_transformer
@@ -167,7 +167,8 @@ def losses(model, rows, options):
 
 def drawn(curve):
     """Return the curve as a figure."""
-    figure, axes = plt.subplots(layout="constrained")
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
     axes.plot(list(curve), list(curve.values()), "o-")
     axes.set(xlabel="trees", ylabel="log loss on later days")
     best = min(curve, key=curve.get)
