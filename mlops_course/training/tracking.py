@@ -196,27 +196,41 @@ def provenance() -> Provenance:
 
 
 def start_run(
-    store: Store, name: str, origin: Provenance, params: Mapping[str, object], *, parent: str = ""
+    store: Store,
+    name: str,
+    origin: Provenance,
+    params: Mapping[str, object],
+    *,
+    tags: Mapping[str, str] | None = None,
+    parent: str = "",
 ) -> str:
     """Create an MLflow run with its provenance and parameters, and return its id.
 
     The run is not made MLflow's active run: steps may come from different threads, and the
     active run belongs to one. Whoever starts a run ends it with `end_run`.
+
+    Parameters
+    ----------
+    params
+        What was chosen: MLflow's comparison of runs draws an axis for each.
+    tags
+        What names or describes the run beyond its provenance, such as digests.
     """
     run_id = store.client.create_run(store.experiment_id, run_name=name).info.run_id
     environment = {f"environment.{key}": value for key, value in origin.environment.items()}
-    tags = {
+    written = {
         "mlflow.source.git.commit": origin.commit,
         "git.dirty": origin.dirty,
         "git.changed": ", ".join(origin.changed)[:5000],
         **environment,
+        **(tags or {}),
     }
     if parent:
-        tags["mlflow.parentRunId"] = parent
+        written["mlflow.parentRunId"] = parent
     store.client.log_batch(
         run_id,
         params=[Param(key, str(value)) for key, value in params.items()],
-        tags=[RunTag(key, value) for key, value in tags.items()],
+        tags=[RunTag(key, value) for key, value in written.items()],
     )
     if origin.diff:
         store.client.log_text(run_id, origin.diff, "uncommitted.diff")
@@ -249,6 +263,8 @@ def log_training(
 ) -> tuple[str, str]:
     """Record one training in a run of its own below ``parent``, model file included.
 
+    Digests are tags: nobody chose them, and nobody compares runs along such an axis.
+
     Parameters
     ----------
     flights
@@ -263,14 +279,9 @@ def log_training(
     The run's id and the model's URI.
     """
     dataset_version = fingerprint(flights)
-    params = {
-        **asdict(result.config),
-        "dataset_version": dataset_version,
-        "seed": seed,
-        "rows": result.rows,
-        "model_digest": result.digest,
-    }
-    run_id = start_run(store, name, origin, params, parent=parent)
+    params = {**asdict(result.config), "seed": seed, "rows": result.rows}
+    digests = {"dataset_version": dataset_version, "model_digest": result.digest}
+    run_id = start_run(store, name, origin, params, tags=digests, parent=parent)
     log_metrics(store, run_id, {**metrics, "training_seconds": result.seconds})
     dataset = Dataset(
         name=f"flights {flights['date'].min():%Y-%m-%d} to {flights['date'].max():%Y-%m-%d}",

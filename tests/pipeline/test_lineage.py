@@ -58,8 +58,9 @@ def test_prediction_when_followed_back_then_its_rows_are_found_and_give_the_same
     run = client.get_run(client.get_model_version(MODEL_NAME, version).run_id)
     whole = client.get_run(run.data.tags["mlflow.parentRunId"])
     params = run.data.params
+    tags = run.data.tags
     (used,) = run.inputs.dataset_inputs
-    assert used.dataset.digest == params["dataset_version"]
+    assert used.dataset.digest == tags["dataset_version"]
     assert (params["window"], params["because"]) == ("the last 13 weeks", "accuracy")
 
     config = RunConfig(whole.data.params["scenario"], seed=None)
@@ -70,5 +71,5 @@ def test_prediction_when_followed_back_then_its_rows_are_found_and_give_the_same
     earlier = (loaded.rows, loaded.held_out)
     chosen = stages.gather(WINDOW, earlier, known, looked_at(known[-1])).made
     assert ", ".join(chosen.mondays) == params["window_weeks"]
-    assert fingerprint(chosen.rows) == params["dataset_version"]
-    assert train(chosen.rows).digest == params["model_digest"]
+    assert fingerprint(chosen.rows) == tags["dataset_version"]
+    assert train(chosen.rows).digest == tags["model_digest"]

@@ -47,8 +47,12 @@ def prepared(tmp_path_factory, shared_workspace, january):
     first, uri = tracking.log_training(
         store, origin, result, january, {}, name="trained", seed=0, parent=""
     )
-    params = [{"seed": seed, "dataset_version": fingerprint(january)} for seed in (1, 2)]
-    made = [first, *(tracking.start_run(store, "trained", origin, given) for given in params)]
+    about = {"dataset_version": fingerprint(january)}
+    params = [{"seed": seed} for seed in (1, 2)]
+    made = [
+        first,
+        *(tracking.start_run(store, "trained", origin, given, tags=about) for given in params),
+    ]
     for run_id in made:
         promotions.log_verdict(store, run_id, PASSED)
         versions.register(store, run_id, uri)

@@ -14,6 +14,7 @@ from mlops_course.registry import promotions, versions
 from mlops_course.training import tracking
 
 VOLATILE = re.compile(r"seconds|time|commit|\bid\b|dirty|changed|environment|mlflow\.(user|source)")
+DIGESTS = ("dataset_version", "model_digest", "predictions_digest")
 OF_ONE_PROMOTION = {"at", "evidence", "previous", "digest"}
 
 
@@ -53,7 +54,8 @@ def left_behind(root: Path, before: str) -> dict[str, Any]:
 def _of_run(run: Run) -> tuple[Any, ...]:
     inputs = [one.dataset.digest for one in run.inputs.dataset_inputs]
     name, status = run.info.run_name, run.info.status
-    return name, status, inputs, _steady(run.data.params), _steady(run.data.metrics)
+    digests = {key: run.data.tags[key] for key in DIGESTS if key in run.data.tags}
+    return name, status, inputs, digests, _steady(run.data.params), _steady(run.data.metrics)
 
 
 def _of_version(client: MlflowClient, name: str, version: str) -> tuple[Any, ...]:

@@ -52,8 +52,9 @@ def test_training_when_logged_then_the_run_holds_the_whole_provenance(store, jan
     result, run_id, _ = logged
     run = store.client.get_run(run_id)
     assert run.data.params["max_iter"] == "5" and run.data.params["seed"] == "7"
-    assert run.data.params["dataset_version"] == fingerprint(january)
-    assert run.data.params["model_digest"] == result.digest
+    assert run.data.tags["dataset_version"] == fingerprint(january)
+    assert run.data.tags["model_digest"] == result.digest
+    assert not {"dataset_version", "model_digest"} & set(run.data.params), "digests are tags"
     assert run.data.metrics["training_seconds"] == pytest.approx(result.seconds)
     assert 0.5 < run.data.metrics["accuracy"] < 1
     assert run.inputs.dataset_inputs[0].dataset.digest == fingerprint(january)
