@@ -6,6 +6,9 @@ import copy
 import guards
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from sections import MORE, left_out_in_an_hour, one_hour, parted
+
+MORE_HEADING = f"## {MORE}"
 
 
 def result(text, kind="text/plain"):
@@ -81,7 +84,17 @@ def drop_most_cells(lesson):
 
 def have_more_cells(lesson):
     more = copy.deepcopy(guards.code_cells(lesson)[:13])
-    lesson.cells += [new_markdown_cell(guards.MORE), *more]
+    lesson.cells += [new_markdown_cell(MORE_HEADING), *more]
+
+
+def leave_out_what_is_not_there(lesson):
+    lesson.cells[0].source += "\n**Time:** 60 minutes. In an hour: leave out *Streams*.  "
+
+
+def leave_out_what_others_need(lesson):
+    lesson.cells[0].source += "\n**Time:** 60 minutes. In an hour: leave out *Rows* (10)."
+    lesson.cells[3].source = "## Rows"
+    lesson.cells[4].metadata["tags"] = ["leaves"]
 
 
 def take_the_promise_away(lesson):
@@ -134,6 +147,8 @@ SPOILT = {
     "few words": (guards.length_is_a_lesson, drop_most_texts),
     "few cells": (guards.length_is_a_lesson, drop_most_cells),
     "a long other half hour": (guards.length_is_a_lesson, have_more_cells),
+    "an hour without a section": (guards.one_hour_is_marked, leave_out_what_is_not_there),
+    "an hour without the base": (guards.one_hour_is_marked, leave_out_what_others_need),
     "a squeezed cell": (guards.code_is_not_squeezed, with_source("a, b = 1, 2")),
     "no promise": (guards.opens_with_title_and_promise, take_the_promise_away),
     "no title": (guards.opens_with_title_and_promise, take_the_title_away),
@@ -169,7 +184,9 @@ SAID = {
     "code after code": "code cell 2 has no text before it",
     "few words": f"words; {guards.MIN_WORDS} to {guards.MAX_WORDS}",
     "few cells": f"code cells; {guards.MIN_CELLS} to {guards.MAX_CELLS}",
-    "a long other half hour": "its other half hour has 0 words and 13 code cells",
+    "a long other half hour": "its other half hour has 6 words and 13 code cells",
+    "an hour without a section": "leaves out 'Streams', which is no section",
+    "an hour without the base": "leaves out 'Rows', on which later lessons build",
     "a squeezed cell": "code cell 1, line 1: two assignments in one",
     "no promise": "no sentence with the promise",
     "no title": "does not begin with a title",
@@ -212,7 +229,29 @@ def test_guards_when_listed_then_each_is_seen_red():
 def test_other_half_hour_when_a_lesson_has_one_then_counts_apart_until_the_next_section(lesson):
     more = copy.deepcopy(guards.code_cells(lesson)[0])
     rest = copy.deepcopy(more)
-    lesson.cells += [new_markdown_cell(guards.MORE), more, new_markdown_cell("## Next"), rest]
-    before, apart = guards.parted(lesson)
+    lesson.cells += [new_markdown_cell(MORE_HEADING), more, new_markdown_cell("## Next"), rest]
+    before, apart = parted(lesson)
     assert guards.code_cells(apart) == [more]
     assert len(guards.code_cells(before)) == 15 and before.cells[-1] is rest
+
+
+def test_hour_when_sections_are_left_out_then_their_code_is_and_nothing_else(lesson):
+    lesson.cells[0].source += "\nIn an hour: leave out *Rows* and *Small ones*. It opens cold."
+    lesson.cells[3].source = "As seen.\n\n## Rows"
+    lesson.cells[5].source = "Still rows.\n\n### Of these, few"
+    lesson.cells[7].source = "That was it.\n\n## Columns"
+    lesson.cells[9].source = "### Small ones"
+    lesson.cells[11].source = "### Large ones"
+    lesson.cells[13].source = f"## {MORE}"
+    lesson.cells[15].source = "## Next"
+    for number, cell in enumerate(lesson.cells):
+        cell.source += f" {number}" if cell.cell_type == "code" else ""
+    assert left_out_in_an_hour(lesson) == ["Rows", "Small ones"]
+    kept = [cell.source.split()[-1] for cell in guards.code_cells(one_hour(lesson))]
+    assert kept[:5] == ["2", "8", "12", "16", "18"]
+
+
+def test_statement_when_printed_as_true_then_is_known_by_its_words():
+    told = "17 rows agree: True\nas before: True  newest is bad: False\n"
+    cell = new_code_cell("x", outputs=[printed(told), result("{'passed': True}")])
+    assert guards.statements(cell) == {"rows agree", "as before"}

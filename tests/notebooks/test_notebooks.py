@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from executor import NOTEBOOKS, disagreement
-from guards import GUARDS, code_cells
+from guards import GUARDS, code_cells, statements
 from left import left_behind
 from notebook_runs import PARAMETERS, number_after, number_of
 from stored import is_exact_here, normalised, text_of
@@ -33,8 +33,18 @@ def fresh(notebook_runs, path):
 
 
 @pytest.fixture
-def papermill(notebook_runs, path):
-    return notebook_runs.get("papermill", path)
+def first_settings(notebook_runs, path):
+    return notebook_runs.get("first_settings", path)
+
+
+@pytest.fixture
+def other_settings(notebook_runs, path):
+    return notebook_runs.get("other_settings", path)
+
+
+@pytest.fixture
+def in_an_hour(notebook_runs, path):
+    return notebook_runs.get("in_an_hour", path)
 
 
 @pytest.fixture
@@ -102,17 +112,43 @@ def test_lesson_when_run_then_leaves_what_the_next_one_is_given_without_it(
 
 
 @each_notebook
-def test_notebook_when_given_other_parameters_then_runs_and_shows_other_results(path, papermill):
-    assert number_of(path) in PARAMETERS, f"give {path.name} other parameters in PARAMETERS"
-    assert papermill.status == 0, papermill.said
-    for complaint in ("unknown parameter", "does not contain a cell with tag"):
-        assert complaint not in papermill.said, papermill.said
+def test_settings_when_those_the_text_invites_are_given_then_runs_and_shows_other_results(
+    path, first_settings
+):
+    ran = holding(path, first_settings)
     before = code_cells(normalised(nbformat.read(path, as_version=4)))
-    after = code_cells(normalised(papermill.notebook))
-    same = [old.outputs == new.outputs for old, new in zip(before, after, strict=True)]
+    same = [old.outputs == new.outputs for old, new in zip(before, ran, strict=True)]
     assert not all(same), "no output differs with other parameters"
     for cell, unmoved in zip(before, same, strict=True):
         assert not (unmoved and FOLLOWS in cell.metadata.get("tags", [])), cell.source
+
+
+@each_notebook
+def test_settings_when_still_others_are_given_then_runs_and_what_is_true_stays_true(
+    path, other_settings
+):
+    holding(path, other_settings)
+
+
+@each_notebook
+def test_settings_when_the_lesson_is_one_of_an_hour_then_runs_and_what_is_true_stays_true(
+    path, in_an_hour
+):
+    holding(path, in_an_hour)
+
+
+def holding(path, ran):
+    """Return the cells of a run with other settings, which must have kept what is true."""
+    assert len(PARAMETERS.get(number_of(path), ())) == 3, f"give {path.name} three sets of settings"
+    assert ran.status == 0, ran.said
+    for complaint in ("unknown parameter", "does not contain a cell with tag"):
+        assert complaint not in ran.said, ran.said
+    cells = code_cells(normalised(ran.notebook))
+    stored = {cell.source: cell for cell in code_cells(nbformat.read(path, as_version=4))}
+    for cell in cells:
+        lost = statements(stored[cell.source]) - statements(cell)
+        assert not lost, f"no longer true: {lost} in\n{cell.source}"
+    return cells
 
 
 @first_notebook

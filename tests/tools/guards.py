@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from nbformat import NotebookNode
+from sections import left_out_in_an_hour, parted, section
 from squeeze import squeezed
 from stored import unpacked
 
 MAX_LINES, USUAL_LINES, USUAL_SHARE = 15, 8, 0.75
 MIN_WORDS, MAX_WORDS = 1_000, 2_600
 MIN_CELLS, MAX_CELLS = 14, 36
-MORE = "## If you have another half hour"
 MAX_MORE_WORDS, MAX_MORE_CELLS = 900, 12
 
 Guard = Callable[[NotebookNode], Iterator[str]]
@@ -44,6 +44,7 @@ BANNED = {
     "a question to the keyboard": r"\b(?:input|getpass)\(",
     "an exemption from nbval": r"NBVAL_(?:IGNORE_OUTPUT|SKIP|RAISES_EXCEPTION)|PYTEST_VALIDATE_",
 }
+TRUE = r"([A-Za-z][^\n:{},'\"]*): True\b"
 NOISE = (
     r"(?s:```.*?```)",
     r"(?m:^\s*\|.*$)",
@@ -135,18 +136,6 @@ def length_is_a_lesson(notebook: NotebookNode) -> Iterator[str]:
         )
 
 
-def parted(notebook: NotebookNode) -> tuple[NotebookNode, NotebookNode]:
-    """Return the lesson itself, and the section for those who have another half hour."""
-    inside = False
-    lesson: list[NotebookNode] = []
-    more: list[NotebookNode] = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("## "):
-            inside = cell.source.startswith(MORE)
-        (more if inside else lesson).append(cell)
-    return NotebookNode(cells=lesson), NotebookNode(cells=more)
-
-
 def text_comes_first(notebook: NotebookNode) -> Iterator[str]:
     """Hold that some text stands before each code cell."""
     number = 0
@@ -155,6 +144,16 @@ def text_comes_first(notebook: NotebookNode) -> Iterator[str]:
             number += 1
             if before is None or before.cell_type != "markdown" or not before.source.strip():
                 yield f"code cell {number} has no text before it"
+
+
+def one_hour_is_marked(notebook: NotebookNode) -> Iterator[str]:
+    """Hold that what is left out in an hour are sections, and nothing later lessons build on."""
+    for heading in left_out_in_an_hour(notebook):
+        cells = section(notebook, heading)
+        if not cells:
+            yield f"in an hour it leaves out {heading!r}, which is no section"
+        elif any("leaves" in cell.metadata.get("tags", []) for cell in cells):
+            yield f"in an hour it leaves out {heading!r}, on which later lessons build"
 
 
 def code_is_not_squeezed(notebook: NotebookNode) -> Iterator[str]:
@@ -185,6 +184,7 @@ GUARDS: tuple[Guard, ...] = (
     cells_are_short,
     length_is_a_lesson,
     text_comes_first,
+    one_hour_is_marked,
     code_is_not_squeezed,
     opens_with_title_and_promise,
 )
@@ -196,6 +196,12 @@ def count_words(notebook: NotebookNode) -> int:
     for noise in NOISE:
         text = re.sub(noise, " ", text)
     return len(re.findall(r"\w[\w'’.,/-]*", text))
+
+
+def statements(cell: NotebookNode) -> set[str]:
+    """Return what a cell's outputs say is true: the words before a printed ``True``."""
+    said = "\n".join(text for output in cell.outputs for text in texts_of(output))
+    return {re.sub(r"\d+", "#", words).strip() for words in re.findall(TRUE, said)}
 
 
 def _lines(cell: NotebookNode) -> list[str]:

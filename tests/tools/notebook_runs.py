@@ -25,6 +25,7 @@ from guards import code_cells
 from left import left_behind
 from nbformat import NotebookNode
 from nbval_runs import LEFT, OUTPUTS, REPEAT_FAILED
+from sections import one_hour
 from stored import is_exact_here, normalised
 
 from mlops_course.core.workspace import HOME_VARIABLE
@@ -32,18 +33,35 @@ from mlops_course.retraining.keeping import FOLDER
 
 TOOLS = Path(__file__).parent
 
-# What papermill sets in each lesson: values other than those in the cell tagged "parameters".
-PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    "00": {"seed": 7, "weeks": 7},
-    "01": {"seed": 7, "learn_last": "2013-02-28"},
-    "02": {"seed": 3, "month": 4},
-    "03": {"first": "2013-08-01", "cut": "2013-09-16", "last": "2013-09-30", "seed": 7},
-    "04": {"seed": 7, "monday": "2013-10-07", "incident": "clock"},
-    "05": {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
-    "06": {"seed": 7, "monday": "2013-10-07"},
-    "07": {"seed": 7, "monday": "2013-10-07"},
-    "08": {"seed": 7, "monday": "2013-10-07"},
-    "09": {"seed": 7, "price": 80},
+# What papermill sets in each lesson, three times: values other than those in the cell tagged
+# "parameters", those that the text invites first. The third set is for the lesson of one hour.
+PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "00": ({"seed": 7, "weeks": 7}, {"seed": 1, "weeks": 4}, {"seed": 2, "threshold": 0.93}),
+    "01": (
+        {"seed": 7, "learn_last": "2013-02-28"},
+        {"seed": 1},
+        {"seed": 2, "learn_last": "2013-04-30"},
+    ),
+    "02": ({"seed": 3, "month": 4}, {"month": 10}, {"seed": 7, "month": 5}),
+    "03": (
+        {"first": "2013-08-01", "cut": "2013-09-16", "last": "2013-09-30", "seed": 7},
+        {"seed": 1},
+        {"first": "2013-02-01", "cut": "2013-04-15", "last": "2013-04-28", "seed": 2},
+    ),
+    "04": (
+        {"incident": "clock"},
+        {"seed": 7, "monday": "2013-10-07", "incident": "clock"},
+        {"seed": 1, "monday": "2013-06-03", "incident": "padding"},
+    ),
+    "05": (
+        {"monday": "2013-10-07", "sunday": "2013-10-13", "desk": "LGA", "clients": 3},
+        {"desk": "JFK", "clients": 2},
+        {"monday": "2013-06-03", "sunday": "2013-06-09"},
+    ),
+    "06": ({"seed": 7, "monday": "2013-10-07"}, {"seed": 1}, {"seed": 2, "monday": "2013-06-03"}),
+    "07": ({"seed": 7, "monday": "2013-10-07"}, {"monday": "2013-10-14"}, {"seed": 1}),
+    "08": ({"seed": 7, "monday": "2013-10-07"}, {"monday": "2013-06-03"}, {"seed": 1}),
+    "09": ({"seed": 7, "price": 80}, {"price": 200}, {"seed": 1, "price": 20}),
 }
 
 
@@ -201,15 +219,39 @@ def _nbval(paths: Sequence[Path], surroundings: Mapping[str, str], *more: str) -
     return Nbval(said.returncode, red, said.stdout + said.stderr)
 
 
-def papermill(path: Path, cache: Path | None = None) -> Papermill:
-    """Run a notebook with its other parameters."""
-    parameters = PARAMETERS.get(number_of(path), {})
+def first_settings(path: Path, cache: Path | None = None) -> Papermill:
+    """Run a notebook with the settings that its text invites first."""
+    return _papermill(path, 0, cache)
+
+
+def other_settings(path: Path, cache: Path | None = None) -> Papermill:
+    """Run a notebook with settings of its second set."""
+    return _papermill(path, 1, cache)
+
+
+def in_an_hour(path: Path, cache: Path | None = None) -> Papermill:
+    """Run what is left of a notebook in an hour, with settings of its third set."""
+    return _papermill(path, 2, cache, one_hour)
+
+
+def _papermill(
+    path: Path,
+    turn: int,
+    cache: Path | None,
+    change: Callable[[NotebookNode], NotebookNode] = lambda notebook: notebook,
+) -> Papermill:
+    """Run a notebook with one of its sets of other parameters."""
+    sets = PARAMETERS.get(number_of(path), ())
+    parameters = sets[turn] if turn < len(sets) else {}
     given = [word for name, value in parameters.items() for word in ("-p", name, _word(value))]
     with clean_place(cache) as surroundings:
-        made = Path(surroundings["MATPLOTLIBRC"]).parent / path.name
+        place = Path(surroundings["MATPLOTLIBRC"]).parent
+        asked = place / f"asked-{path.name}"
+        made = place / path.name
+        nbformat.write(change(nbformat.read(path, as_version=4)), asked)
         options = ["-k", "python3", "--cwd", str(path.parent), "--no-progress-bar"]
         options += ["--log-level", "WARNING"]
-        said = _run(["papermill", str(path), str(made), *given, *options], surroundings)
+        said = _run(["papermill", str(asked), str(made), *given, *options], surroundings)
         notebook = nbformat.read(made, as_version=4) if made.exists() else None
     if notebook is not None:
         tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
@@ -234,7 +276,9 @@ def mutated(path: Path, cache: Path | None = None) -> Mutated:
 
 KINDS_OF_RUN: Mapping[str, Callable[[Path, Path], Any]] = {
     "fresh": fresh,
-    "papermill": papermill,
+    "first_settings": first_settings,
+    "other_settings": other_settings,
+    "in_an_hour": in_an_hour,
     "mutated": mutated,
 }
 
