@@ -9,7 +9,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-NOT_YET = (
     "02",
     "03",
 )
@@ -26,8 +25,6 @@ def notebook(said, shown="", source="", figures=None):
 
 @each_notebook
 def test_claims_when_a_lesson_has_figures_then_each_stands_in_an_output_or_names_its_source(path):
-    if path.name[:2] in NOT_YET:
-        pytest.xfail("its figures are being held to its outputs")
     found = list(claims.unsupported(nbformat.read(path, as_version=4)))
     assert not found, "\n".join([path.name, *found])
 

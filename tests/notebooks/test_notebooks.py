@@ -21,7 +21,6 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 
 # A cell with this tag shows something that other parameters must change.
 FOLLOWS = "follows-parameters"
-NOT_YET = (
     "02",
     "03",
 )
@@ -70,8 +69,6 @@ def test_lessons_when_looked_for_then_there_are_some():
 @each_notebook
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
 def test_notebook_when_stored_then_keeps_the_rule(path, guard):
-    if guard.__name__ == "code_is_not_squeezed" and number_of(path) in NOT_YET:
-        pytest.xfail("its cells are being opened up")
     broken = list(guard(nbformat.read(path, as_version=4)))
     assert not broken, "\n".join([path.name, *broken])
 
