@@ -9,9 +9,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-    "02",
-    "03",
-)
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name[:2])
 
 

@@ -21,9 +21,6 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 
 # A cell with this tag shows something that other parameters must change.
 FOLLOWS = "follows-parameters"
-    "02",
-    "03",
-)
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=number_of)
 first_notebook = pytest.mark.parametrize("path", PATHS[:1], ids=number_of)
