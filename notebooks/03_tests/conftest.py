@@ -4,7 +4,8 @@
 
 The folder, by default the one you are in, has two files. ``flights.parquet`` has a row a flight:
 ``part`` ("train" or "holdout"), ``date``, ``late`` (1 or 0) and the features. ``model.joblib`` is a
-scikit-learn pipeline that takes the features. Such a file is code: load only your own.
+scikit-learn pipeline that takes the features. Such a file is code: load only your own. The tests
+need pandas, pandera and scikit-learn besides pytest.
 
 Exit status: 0 if no test is red, 1 if one is, 4 if a file is missing. A test that is skipped could
 not judge, and pytest counts it as neither.

@@ -50,7 +50,7 @@ SCHEMA = pa.DataFrameSchema(
         pa.Check(in_minutes, error="5 to 50% leave more than 15 minutes late"),
         pa.Check(dew_point_is_below, error="the dew point is below the temperature"),
     ],
-    unique=["date", "carrier", "flight"],
+    unique=["date", "carrier", "flight", "origin"],
 )
 
 
