@@ -2,10 +2,10 @@
 
     python 01_train.py flights.parquet --first 2013-01-01 --last 2013-03-31
 
-It reads a CSV or Parquet file with the columns named below, learns from the days --first to --last,
-both included, and lets model and rule answer the days after --last. It prints what it got, and
-writes two files into the folder --out: `model.joblib`, encoder and classifier in one object, and
-`report.json`, with all that it takes to do the same again.
+It reads a CSV or Parquet file with the columns named below, days written as 2013-03-31, learns from
+the days --first to --last, both included, and lets model and rule answer the days after --last. It
+prints what it got, and writes two files into the folder --out: `model.joblib`, encoder and
+classifier in one object, and `report.json`, with all that it takes to do the same again.
 
 It needs pandas and scikit-learn (and pyarrow for Parquet). For a table of your own change the names
 below and `rule`. Load a joblib file only if you made it: loading one can run any code.
@@ -76,7 +76,7 @@ def shown(value):
 def parsed(arguments):
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", type=Path, help="a .csv or .parquet file")
+    parser.add_argument("data", type=Path, help="a .csv, .parquet or .pq file")
     parser.add_argument("--first", type=day, required=True, help="first day to learn from")
     parser.add_argument("--last", type=day, required=True, help="last day to learn from")
     parser.add_argument("--test-days", type=whole(1, 366), default=28, help="days after it to test")
@@ -110,26 +110,64 @@ def whole(least, most):
 
 def read(path):
     """Return a file's rows in the form that the model takes, or say what they lack."""
-    words = dict.fromkeys(WORDS, str)
-    try:
-        if path.suffix == ".parquet":
-            rows = pd.read_parquet(path)
-        else:
-            rows = pd.read_csv(path, dtype=words)
-    except (OSError, ValueError, ImportError) as error:
-        raise Unusable(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    rows = table_in(path)
     missing = [name for name in [TIME, TARGET, *NUMBERS, *WORDS] if name not in rows]
     if missing:
         raise Unusable(f"{path} has no column {', '.join(missing)}.")
+    rows[TIME] = days_of(rows[TIME])
     try:
-        rows[TIME] = pd.to_datetime(rows[TIME]).dt.tz_localize(None).dt.normalize()
         rows[[TARGET, *NUMBERS]] = rows[[TARGET, *NUMBERS]].astype("float64")
     except (TypeError, ValueError) as error:
-        raise Unusable(f"{path} has other things than days or numbers: {error}.") from error
-    rows[WORDS] = rows[WORDS].astype(object)
+        raise Unusable(f"{path} has other things than numbers ({first_line(error)}).") from error
+    words = rows[WORDS].astype(object)
+    rows[WORDS] = words.where(words.notna(), np.nan)
     if not rows[TARGET].dropna().isin([0, 1]).all():
         raise Unusable(f"{path} has labels in {TARGET} that are neither 0 nor 1.")
     return rows
+
+
+def table_in(path):
+    """Return what a file holds, by the ending of its name, in small or capital letters."""
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".parquet", ".pq"):
+        raise Unusable(f"{path} has an unknown ending; what is read is .csv, .parquet and .pq.")
+    try:
+        if ending == ".csv":
+            return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str))
+        return pd.read_parquet(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise Unusable(f"{path} cannot be read ({first_line(error)}).") from error
+
+
+def days_of(column):
+    """Return a column as days. Only the ISO form is taken: 01/03/2013 is two days, or one."""
+    known = column.dropna()
+    if pd.api.types.is_numeric_dtype(known) or known.map(is_number).any():
+        if len(known):
+            raise Unusable(
+                f"{TIME} holds numbers such as {known.iloc[0]}, and numbers are no days."
+            )
+        return pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns]")
+    try:
+        days = pd.to_datetime(column, format="ISO8601", errors="coerce")
+        days = days.dt.tz_localize(None).dt.normalize()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Unusable(f"{TIME} holds other things than days ({first_line(error)}).") from error
+    unread = column[days.isna() & column.notna()]
+    if len(unread):
+        text = str(unread.iloc[0])
+        raise Unusable(f"{TIME} holds {text!r}; write days as in 2013-03-31, year first.")
+    return days
+
+
+def is_number(value):
+    """Return whether a value of a mixed column is a number."""
+    return isinstance(value, (int, float, np.number))
+
+
+def first_line(error):
+    """Return what kind of error it is, and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def split(rows, first, last, test_days):
@@ -191,8 +229,8 @@ def described(options, model, learn, test):
         "model": float((called == late).mean()),
         "rule": float((rule(test) == late).mean()),
         "always 0": float((~late).mean()),
-        "data digest": short(pd.util.hash_pandas_object(used, index=False).to_numpy()),
-        "model digest": short(np.sort(probability(model, learn))),
+        "data digest": short(hashed(used)),
+        "model digest": answers_digest(model, learn),
     }
     packages = {one.__name__: one.__version__ for one in (sklearn, pd, np)}
     return {
@@ -201,6 +239,19 @@ def described(options, model, learn, test):
         "columns": [*NUMBERS, *WORDS],
         "versions": {"python": platform.python_version(), **packages},
     }
+
+
+def answers_digest(model, rows):
+    """Return 12 hex digits for rows and the answer to each, whatever order the rows come in."""
+    row = hashed(rows[[*NUMBERS, *WORDS]])
+    answer = probability(model, rows)
+    order = np.argsort(row, kind="stable")  # rows that are equal have equal answers
+    return short(np.concatenate([row[order], answer[order].view("uint64")]))
+
+
+def hashed(rows):
+    """Return a number for each row that stands for its content."""
+    return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 
 def short(numbers):

@@ -120,7 +120,62 @@ def test_digests_when_rows_or_settings_change_then_tell(program, flights):
 
 
 def digest_of(program, model, rows):
-    return program["short"](np.sort(program["probability"](model, rows)))
+    return program["answers_digest"](model, rows)
+
+
+def test_model_digest_when_answers_are_opposite_then_differs(program, flights):
+    rows = flights.head(1_000).assign(dep_delay=np.arange(1_000) % 2)
+    rows[[*program["NUMBERS"][1:], *program["WORDS"]]] = 1
+    late = program["fit"](rows.assign(late=rows["dep_delay"]), 0, 5)
+    early = program["fit"](rows.assign(late=1 - rows["dep_delay"]), 0, 5)
+    answers = [np.sort(program["probability"](model, rows)) for model in (late, early)]
+    assert np.allclose(*answers), "the answers must be the same but for their order"
+    assert digest_of(program, late, rows) != digest_of(program, early, rows)
+
+
+def test_digests_when_the_file_is_shuffled_then_model_the_same_and_data_not(asked, flights):
+    made = []
+    for rows in (flights, flights.sample(frac=1, random_state=1)):
+        assert asked(rows) == (TRAINED, "")
+        made.append(json.loads(Path("trained/report.json").read_text())["result"])
+    assert made[0]["model digest"] == made[1]["model digest"]
+    assert made[0]["data digest"] != made[1]["data digest"]
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.PARQUET", "rows.pq", "ROWS.CSV"])
+def test_file_when_its_ending_is_known_then_is_read(program, flights, tmp_path, name):
+    as_csv = name.lower().endswith("csv")
+    (flights.to_csv if as_csv else flights.to_parquet)(tmp_path / name, index=False)
+    assert len(program["read"](tmp_path / name)) == len(flights)
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.csv.gz"])
+def test_file_when_its_ending_is_unknown_then_says_what_is_read(program, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"")
+    assert program["main"]([str(tmp_path / name), *MARCH]) == UNUSABLE
+    assert "unknown ending; what is read is .csv, .parquet and .pq" in capsys.readouterr().err
+
+
+def test_words_when_of_the_type_string_and_missing_then_trains(program, flights, tmp_path):
+    words = flights["carrier"].astype("string").where(flights.index % 7 > 0)
+    flights.assign(carrier=words).to_parquet(tmp_path / "rows.parquet")
+    rows = program["read"](tmp_path / "rows.parquet")
+    assert rows["carrier"].isna().sum() == words.isna().sum()
+    assert program["fit"](rows[rows["late"].notna()], 0, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda days: days.dt.date,
+        lambda days: days.dt.strftime("%Y-%m-%d").astype("string"),
+        lambda days: days.dt.tz_localize("America/New_York"),
+        lambda days: days.dt.strftime("%Y-%m-%dT23:00:00Z"),
+    ],
+)
+def test_days_when_kept_otherwise_in_parquet_then_the_same(program, flights, tmp_path, change):
+    flights.assign(date=change(flights["date"])).to_parquet(tmp_path / "rows.parquet")
+    assert (program["read"](tmp_path / "rows.parquet")["date"] == flights["date"]).all()
 
 
 def test_split_when_rows_have_times_of_day_then_the_last_day_is_learned_whole(
@@ -137,6 +192,12 @@ def test_split_when_rows_have_times_of_day_then_the_last_day_is_learned_whole(
     assert learn["late"].notna().all() and test["late"].notna().all()
 
 
+def mixed_days(rows):
+    """Return the days of rows as text, the first of them day first."""
+    days = rows["date"].dt.strftime("%Y-%m-%d")
+    return days.where(rows.index > 0, "01/03/2013")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -147,8 +208,14 @@ def test_split_when_rows_have_times_of_day_then_the_last_day_is_learned_whole(
         (lambda rows: rows.head(400), "from 2013-03-01 to 2013-03-31 there are 392"),
         (lambda rows: rows.assign(late=0), "0 of them 1; it takes 500 and both kinds"),
         (lambda rows: rows.assign(late=rows["late"] * 2), "neither 0 nor 1"),
-        (lambda rows: rows.assign(date="soon"), "other things than days or numbers"),
-        (lambda rows: rows.assign(dep_delay="an hour"), "other things than days or numbers"),
+        (lambda rows: rows.assign(date="soon"), "date holds 'soon'; write days as in 2013-03-31"),
+        (lambda rows: rows.assign(date="01/03/2013"), "'01/03/2013'; write days as in 2013-03-31"),
+        (lambda rows: rows.assign(date=mixed_days(rows)), "'01/03/2013'; write days as in"),
+        (lambda rows: rows.assign(date=20130301), "20130301, and numbers are no days"),
+        (lambda rows: rows.assign(date=1.5), "1.5, and numbers are no days"),
+        (lambda rows: rows.assign(date=np.nan), "The file has no day at all"),
+        (lambda rows: rows.assign(date="2013-03-32"), "'2013-03-32'; write days as in"),
+        (lambda rows: rows.assign(dep_delay="an hour"), "other things than numbers"),
         (lambda rows: rows.assign(humid=np.nan), "there is nothing in humid"),
         (lambda rows: rows[rows["date"] <= "2013-03-31"], "in the 28 days after 2013-03-31"),
     ],
@@ -157,6 +224,7 @@ def test_rows_when_they_cannot_be_used_then_a_sentence_and_status_one(asked, fli
     status, said = asked(change(flights))
     assert status == UNUSABLE
     assert said.startswith("Not trained: ") and told in said
+    assert said.count("\n") == 1
     assert not Path("trained").exists()
 
 
@@ -212,7 +280,8 @@ def test_file_when_it_cannot_be_read_then_a_sentence_and_status_one(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert program["main"]([str(tmp_path / name), *MARCH]) == UNUSABLE
-    assert "cannot be read" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot be read" in said and said.count("\n") == 1
 
 
 def test_folder_when_it_cannot_be_written_then_a_sentence_and_status_one(asked, flights):
