@@ -96,10 +96,10 @@ def is_up(url):
         return False
 
 
-def wait_for(url, process, seconds=60):
+def wait_for(url, process, said=str, seconds=60):
     deadline = time.monotonic() + seconds
     while not is_up(url):
-        assert process.poll() is None, f"it ended with {process.returncode}"
+        assert process.poll() is None, f"it ended with {process.returncode}: {said()[-2000:]}"
         assert time.monotonic() < deadline, "it did not answer in time"
         time.sleep(0.1)
 
@@ -334,7 +334,7 @@ def test_image_when_its_steps_are_followed_then_serves_is_healthy_and_loses_noth
     assert image.run(image.health, **more).wait() != 0, "healthy before anything runs"
     process = image.run(image.command, **more)
     try:
-        wait_for(f"http://127.0.0.1:{port}", process)
+        wait_for(f"http://127.0.0.1:{port}", process, image.said)
         assert image.run(image.health, **more).wait() == 0
         folder = image.folder / "log"
         assert lost_when_killed(folder, f"http://127.0.0.1:{port}", process) == 0
