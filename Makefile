@@ -13,7 +13,10 @@ lab:
 test:
 	python3 course.py test
 
-# Refresh both locks: the whole course with its tests, and what Binder installs (no test tools).
+# Refresh the locks: the whole course with its tests, what Binder installs (no test tools), and what
+# lesson 05's service needs.
 lock:
 	$(COMPILE) --extra test --output-file requirements.txt
 	$(COMPILE) --constraint requirements.txt --no-annotate --output-file binder/requirements.txt
+	$(subst pyproject.toml --group lock,notebooks/05_requirements.in,$(COMPILE)) --constraint requirements.txt \
+		--no-annotate --output-file notebooks/05_requirements.txt

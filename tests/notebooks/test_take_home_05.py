@@ -96,10 +96,10 @@ def is_up(url):
         return False
 
 
-def wait_for(url, process, seconds=60):
+def wait_for(url, process, said=str, seconds=60):
     deadline = time.monotonic() + seconds
     while not is_up(url):
-        assert process.poll() is None, f"it ended with {process.returncode}"
+        assert process.poll() is None, f"it ended with {process.returncode}: {said()[-2000:]}"
         assert time.monotonic() < deadline, "it did not answer in time"
         time.sleep(0.1)
 
@@ -129,6 +129,19 @@ def app(tmp_path_factory, team):
         yield folder, url
 
 
+@pytest.fixture
+def in_the_store(team, tmp_path, monkeypatch):
+    """Let MLflow's functions in this process work in the team's store, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(address_of(team))
+    mlflow.set_registry_uri(address_of(team))
+    yield
+    mlflow.set_tracking_uri(before[0])
+    mlflow.set_registry_uri(before[1])
+
+
 def ask(url, *flights):
     return httpx.post(f"{url}/invocations", json={"dataframe_records": flights})
 
@@ -138,13 +151,14 @@ def logged(path):
         return {row[0]: row[1:] for row in log.execute("SELECT * FROM predictions")}
 
 
-def test_app_when_asked_then_answers_as_the_model_does_and_the_answer_is_in_the_log(app, team):
+def test_app_when_asked_then_answers_as_the_model_does_and_the_answer_is_in_the_log(
+    app, in_the_store
+):
     folder, url = app
     odd = {**FLIGHT, "carrier": "ZZ", "hour": None}
     answer = ask(url, FLIGHT, {**FLIGHT, "carrier": "AA"}, {**odd, "hour": 6})
     assert answer.status_code == 200
     told = answer.json()
-    mlflow.set_tracking_uri(address_of(team))
     model = mlflow.sklearn.load_model("models:/push-back@champion")
     row = [-6, 529, 6, 0, 41, 20, 42, 9.2, 0, float("nan"), 10]
     coded = [[*row, 1, 2, 1], [*row, 0, 2, 1], [*row, float("nan"), 2, 1]]
@@ -252,16 +266,6 @@ def test_app_when_it_logs_in_the_background_then_a_kill_is_seen_to_lose_answers(
 # ---- what it needs
 
 
-@pytest.fixture
-def in_the_store(team, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address_of(team))
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(address_of(team))
-    yield
-    mlflow.set_tracking_uri(before)
-
-
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -334,7 +338,7 @@ def test_image_when_its_steps_are_followed_then_serves_is_healthy_and_loses_noth
     assert image.run(image.health, **more).wait() != 0, "healthy before anything runs"
     process = image.run(image.command, **more)
     try:
-        wait_for(f"http://127.0.0.1:{port}", process)
+        wait_for(f"http://127.0.0.1:{port}", process, image.said)
         assert image.run(image.health, **more).wait() == 0
         folder = image.folder / "log"
         assert lost_when_killed(folder, f"http://127.0.0.1:{port}", process) == 0

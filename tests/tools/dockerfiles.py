@@ -20,6 +20,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+SAID = "said.txt"
 ROOT_USERS = ("", "root", "0")
 # Imported by every Python in the image: what the lock does not hold is not there.
 CUSTOM = """
@@ -79,8 +80,12 @@ class Image:
             group=number,
             extra_groups=None if number is None else [],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=(self.place / SAID).open("ab"),
         )
+
+    def said(self) -> str:
+        """Return what the commands have written to their error stream."""
+        return (self.place / SAID).read_text(encoding="utf-8")
 
 
 def build(dockerfile: Path, place: Path) -> Image:
