@@ -12,11 +12,30 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from plain import plain_environment
 
 from mlops_course.alerting.rules import MIN_LABELLED_SHARE
 from mlops_course.monitoring.figures import FIGURES
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+# 05_app.py loads a model as it is imported: its own tests start it.
+PROGRAMS = sorted(path for path in NOTEBOOKS.glob("*.py") if path.name != "05_app.py")
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
+def test_program_when_loaded_where_there_is_no_course_then_misses_nothing(path, tmp_path):
+    load = "import runpy, sys; runpy.run_path(sys.argv[1])"
+    command = [sys.executable, "-c", load, path]
+    surroundings = plain_environment(tmp_path / "plain")
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_place_when_it_is_plain_then_the_course_cannot_be_imported_there(tmp_path):
+    command = [sys.executable, "-c", "import mlops_course"]
+    surroundings = plain_environment(tmp_path)
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
+    assert "This place has no mlops_course" in done.stderr
 
 
 @pytest.fixture
