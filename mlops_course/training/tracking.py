@@ -10,7 +10,6 @@ import platform
 import re
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,7 +45,6 @@ from mlops_course.core.errors import CourseError, WorkspaceError
 from mlops_course.core.files import back_up, delete_database, replacing, sqlite_url
 from mlops_course.core.holders import hold
 from mlops_course.core.workspace import (
-    CLONE,
     RESET,
     Workspace,
     check_store,
@@ -55,12 +53,11 @@ from mlops_course.core.workspace import (
 )
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import fingerprint
+from mlops_course.training import environment
 from mlops_course.training.model import TRUSTED_TYPES, DelayModel
 from mlops_course.training.trainer import TrainingResult
 
 EXPERIMENT = "push-back"
-MODEL_PACKAGES = ("scikit-learn", "numpy", "scipy", "skops")
-RECORDED_PACKAGES = ("mlflow", "pandas", *MODEL_PACKAGES)
 STORE_ERRORS = (MlflowException, SQLAlchemyError)
 _SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
@@ -174,24 +171,18 @@ def copy_of(store: Store, folder: str) -> Store:
     )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide what a training gives."""
-    packages = {name: version(name) for name in RECORDED_PACKAGES}
-    return packages | {"python": platform.python_version()}
-
-
 def provenance() -> Provenance:
     """Describe the code and the environment that are running now."""
-    commit = _git("rev-parse", "HEAD")
+    commit = environment.git("rev-parse", "HEAD")
     paths = ("--", ".", ":(exclude)*.ipynb", ":(exclude)workspace")
-    status = _git("status", "--porcelain", *paths)
+    status = environment.git("status", "--porcelain", *paths)
     changed = tuple(line[3:] for line in (status or "").splitlines())
     return Provenance(
         commit=commit or "unknown",
         dirty="unknown" if commit is None or status is None else "yes" if changed else "no",
         changed=changed,
-        diff=(_git("diff", "HEAD", *paths) or "") if changed else "",
-        environment=versions() | {"platform": platform.platform()},
+        diff=(environment.git("diff", "HEAD", *paths) or "") if changed else "",
+        environment=environment.versions() | {"platform": platform.platform()},
     )
 
 
@@ -217,12 +208,12 @@ def start_run(
         What names or describes the run beyond its provenance, such as digests.
     """
     run_id = store.client.create_run(store.experiment_id, run_name=name).info.run_id
-    environment = {f"environment.{key}": value for key, value in origin.environment.items()}
+    running = {f"environment.{key}": value for key, value in origin.environment.items()}
     written = {
         "mlflow.source.git.commit": origin.commit,
         "git.dirty": origin.dirty,
         "git.changed": ", ".join(origin.changed)[:5000],
-        **environment,
+        **running,
         **(tags or {}),
     }
     if parent:
@@ -357,7 +348,7 @@ def _log_model(store: Store, run_id: str, result: TrainingResult, dataset_versio
         run_id=run_id,
         sk_model=result.model.estimator,
         signature=_SIGNATURE,
-        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
+        pip_requirements=[f"{name}=={version(name)}" for name in environment.MODEL_PACKAGES],
         pyfunc_predict_fn="predict_proba",
         serialization_format="skops",
         skops_trusted_types=TRUSTED_TYPES,
@@ -368,23 +359,6 @@ def _log_model(store: Store, run_id: str, result: TrainingResult, dataset_versio
         },
     )
     return str(info.model_uri)
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git prints about the code's repository, or None where there is none."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(CLONE), *arguments],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=10,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.rstrip() if done.returncode == 0 else None
 
 
 def _make_store(workspace: Workspace) -> None:

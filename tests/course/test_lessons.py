@@ -16,7 +16,7 @@ from mlops_course.core.workspace import open_lessons, open_workspace
 from mlops_course.course import lessons, ml_test_score
 from mlops_course.course.lessons import start
 from mlops_course.data.flights import load_flights
-from mlops_course.training import tracking
+from mlops_course.training import environment, tracking
 
 PASSED = Verdict("a test", (Check("one", True, "seen"),))
 
@@ -166,7 +166,7 @@ def test_key_of_a_kept_state_when_a_package_has_another_version_then_is_another(
     two_lessons, monkeypatch, name
 ):
     before = key_of(two_lessons)
-    for module in (lessons, tracking):
+    for module in (lessons, environment):
         known = module.version
         monkeypatch.setattr(module, "version", lambda it, old=known: "9" if it == name else old(it))
     assert key_of(two_lessons) != before

@@ -33,7 +33,7 @@ FLOORS = {
         *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
     ),
     "data": ("features", "flights", "incidents", "stream", "quality", "tables", "periods"),
-    "training": ("model", "evaluation", "trainer", "tracking"),
+    "training": ("environment", "model", "evaluation", "trainer", "tracking"),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),

@@ -19,7 +19,7 @@ from mlops_course.core.resetting import reset_workspace
 from mlops_course.core.workspace import open_workspace
 from mlops_course.data.flights import fingerprint, labelled, load_flights
 from mlops_course.registry import versions
-from mlops_course.training import tracking
+from mlops_course.training import environment, tracking
 from mlops_course.training.evaluation import evaluate
 from mlops_course.training.trainer import TrainingConfig, train
 
@@ -214,7 +214,7 @@ def test_provenance_when_code_was_changed_then_names_the_file_and_keeps_the_diff
     git("init", "-q")
     git("add", ".")
     git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "first")
-    monkeypatch.setattr(tracking, "CLONE", tmp_path / "clone")
+    monkeypatch.setattr(environment, "CLONE", tmp_path / "clone")
     clean = tracking.provenance()
     assert clean.dirty == "no" and len(clean.commit) == 40
     (tmp_path / "clone" / "lesson.ipynb").write_text("{saved}")
@@ -226,7 +226,7 @@ def test_provenance_when_code_was_changed_then_names_the_file_and_keeps_the_diff
 
 
 def test_provenance_when_there_is_no_repository_then_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "CLONE", tmp_path)
+    monkeypatch.setattr(environment, "CLONE", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     found = tracking.provenance()
     assert (found.commit, found.dirty, found.changed) == ("unknown", "unknown", ())
