@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-MISSING = ["temp", "pressure", "visib"]
+from conftest import WEATHER
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def test_numbers_stay_as_they_are(features, flight):
     assert features.transform(late)["dep_delay"].item() == 42.0
 
 
-@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("name", WEATHER)
 def test_what_is_missing_stays_missing(features, flight, name):
     blind = flight.assign(**{name: np.nan})
     assert np.isnan(features.transform(blind)[name].item())

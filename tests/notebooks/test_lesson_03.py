@@ -89,6 +89,32 @@ def test_one_clock_when_planted_then_the_slice_test_alone_is_red_by_its_bound(le
     assert "('carrier', 'MQ'): at most -" in said
 
 
+@pytest.mark.parametrize(
+    ("bounds", "outcome"),
+    [
+        ((-0.0020, 0.0100), "green"),
+        ((-0.0030, -0.0020), "green"),  # shown to lose, and shown to lose less than half a point
+        ((-0.0080, 0.0100), "not judged"),
+        ((-0.0080, 0.0000), "not judged"),
+        ((-0.0080, -0.0010), "red"),
+        ((-0.0080, -0.0070), "red"),
+    ],
+)
+def test_rule_when_the_bounds_are_known_then_is_green_red_or_not_judged_as_told(
+    lesson, monkeypatch, bounds, outcome
+):
+    test = lesson.test_not_worse_than_the_rule
+    monkeypatch.setitem(test.__globals__, "bounds", lambda *_: bounds)
+    try:
+        test(lesson.clean)
+        seen = "green"
+    except AssertionError:
+        seen = "red"
+    except pytest.skip.Exception:
+        seen = "not judged"
+    assert seen == outcome
+
+
 def test_missing_values_when_the_log_has_them_too_then_training_equals_serving(lesson):
     assert lesson.served["pressure"].isna().any()
     lesson.test_training_equals_serving(lesson.clean)
@@ -141,6 +167,23 @@ def with_a_stranger(model, flights):
 def test_exercise_03_2_when_the_company_changes_in_another_way_then_is_right(answer):
     feedback = check("03.2", answer)
     assert feedback.status == "right", feedback
+
+
+def celsius(table):
+    return table
+
+
+def known_pressure(table):
+    return table
+
+
+def head_wind(table):
+    return table
+
+
+def test_exercise_03_3_when_the_keys_are_the_functions_then_is_right():
+    answer = {celsius: "nothing", known_pressure: "other flights", head_wind: "leak"}
+    assert check("03.3", answer).status == "right"
 
 
 def test_exercise_03_3_when_words_differ_in_case_then_is_right():

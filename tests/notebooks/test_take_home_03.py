@@ -73,6 +73,7 @@ OF_TABLE = {
         "test_few_categories_are_unknown[dest]",
     ),
     "a day short": (lambda rows: rows[rows["date"] != CUT + DAY], "test_no_day_is_missing"),
+    "stale": (lambda rows: rows[rows["date"] <= LAST - 7 * DAY], "test_table_is_fresh"),
     "mixed": (
         lambda rows: rows.assign(part=rows["part"].where(rows["date"] != LAST, "train")),
         "test_training_ends_before_the_holdout_begins",
@@ -187,7 +188,10 @@ def runs(place):
     files = {name: "tests/test_data.py" for name in OF_TABLE}
     files |= {name: "tests/test_features.py tests/test_model.py" for name in OF_MODEL}
     files |= {"clean": "tests", "short": "tests/test_model.py"}
-    calls = [f"{file} --files {name.replace(' ', '_')}" for name, file in files.items()]
+    newest = f"--newest={LAST:%Y-%m-%d}"
+    calls = [f"{file} --files={name.replace(' ', '_')} {newest}" for name, file in files.items()]
+    files["no day given"] = "tests/test_data.py"
+    calls.append("tests/test_data.py --files=clean")
     said = run_in(place, "-c", DRIVER, *calls)
     assert said.returncode == 0, said.stderr
     parts = said.stdout.split("called ")[1:]
@@ -219,7 +223,9 @@ def test_folder_when_a_fault_is_planted_then_the_test_that_is_for_it_is_red(runs
     assert test in runs[fault].red, runs[fault].said
 
 
-@pytest.mark.parametrize("fault", ["no LGA", "recoded", "a day short", "twice", "gaps"])
+@pytest.mark.parametrize(
+    "fault", ["no LGA", "recoded", "a day short", "twice", "gaps", "out of range", "stale"]
+)
 def test_folder_when_a_table_has_one_fault_then_no_other_test_of_data_is_red(runs, fault):
     assert runs[fault].red == {OF_TABLE[fault][1]}
 
@@ -245,10 +251,25 @@ def test_rule_when_the_days_do_not_tell_then_is_not_judged(runs):
     assert "test_model_is_not_worse_than_the_rule" not in short.red
 
 
+def test_schema_when_a_range_is_broken_then_says_which_in_a_few_lines(runs):
+    said = runs["out of range"].said
+    assert "in_range(950, 1060)" in said
+    assert len(said) < 3_000
+
+
+def test_schema_when_delays_come_in_hours_then_names_the_limits_of_the_list(runs):
+    assert "5% to 50% leave over 15 minutes late" in runs["hours"].said
+
+
+def test_freshness_when_no_day_is_given_then_is_not_judged(runs):
+    assert runs["no day given"].status == NO_TEST_RED
+    assert "not judged: say by --newest=" in runs["no day given"].said
+
+
 def test_folder_when_there_is_nothing_to_test_then_says_what_is_missing(place):
     said = run_in(place, "-m", "pytest", "tests", "-p", "no:cacheprovider")
     assert said.returncode == MISUSED
-    assert "has no flights.parquet; say by --files" in said.stderr
+    assert "has no flights.parquet; say by --files=" in said.stderr
 
 
 def test_folder_when_read_then_names_nothing_of_the_course():
