@@ -53,7 +53,7 @@ from mlops_course.core.workspace import (
 )
 from mlops_course.data.features import FEATURES
 from mlops_course.data.flights import fingerprint
-from mlops_course.training import environment
+from mlops_course.training.environment import MODEL_PACKAGES, git, versions
 from mlops_course.training.model import TRUSTED_TYPES, DelayModel
 from mlops_course.training.trainer import TrainingResult
 
@@ -173,16 +173,16 @@ def copy_of(store: Store, folder: str) -> Store:
 
 def provenance() -> Provenance:
     """Describe the code and the environment that are running now."""
-    commit = environment.git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     paths = ("--", ".", ":(exclude)*.ipynb", ":(exclude)workspace")
-    status = environment.git("status", "--porcelain", *paths)
+    status = git("status", "--porcelain", *paths)
     changed = tuple(line[3:] for line in (status or "").splitlines())
     return Provenance(
         commit=commit or "unknown",
         dirty="unknown" if commit is None or status is None else "yes" if changed else "no",
         changed=changed,
-        diff=(environment.git("diff", "HEAD", *paths) or "") if changed else "",
-        environment=environment.versions() | {"platform": platform.platform()},
+        diff=(git("diff", "HEAD", *paths) or "") if changed else "",
+        environment=versions() | {"platform": platform.platform()},
     )
 
 
@@ -348,7 +348,7 @@ def _log_model(store: Store, run_id: str, result: TrainingResult, dataset_versio
         run_id=run_id,
         sk_model=result.model.estimator,
         signature=_SIGNATURE,
-        pip_requirements=[f"{name}=={version(name)}" for name in environment.MODEL_PACKAGES],
+        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_PACKAGES],
         pyfunc_predict_fn="predict_proba",
         serialization_format="skops",
         skops_trusted_types=TRUSTED_TYPES,
