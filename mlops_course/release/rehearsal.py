@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.data.features import FEATURES
 from mlops_course.registry import promotions, versions
-from mlops_course.registry.versions import resolve
 from mlops_course.release.canary import Limits, judge_canary
 from mlops_course.serving.app import Scorer
 from mlops_course.serving.contract import read_columns, request_body
@@ -59,7 +58,7 @@ def rehearse(store: Store, flights: pd.DataFrame, alias: str = CHAMPION) -> pd.D
     WorkspaceError
         If the store is locked, damaged or deleted.
     """
-    found = resolve(store, alias)
+    found = versions.resolve(store, alias)
     with rehearsal() as (scorer, log):
         scorer.load(found.path, found.version, files=found.files)
         _send(scorer, "rehearsal", flights)
@@ -155,7 +154,7 @@ def rehearse_canary(store: Store, flights: pd.DataFrame) -> Verdict:
 
 
 def _canary(store: Store, rows: pd.DataFrame, fails: bool) -> list[Check]:
-    champion = resolve(store)
+    champion = versions.resolve(store)
     split = Split("canary", 0.5)
     with rehearsal() as (scorer, log):
         for role in (CHAMPION, CHALLENGER):

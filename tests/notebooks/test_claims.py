@@ -44,6 +44,8 @@ def test_claims_when_a_false_figure_is_planted_then_is_named_with_its_cell(path)
     ("said", "shown"),
     [
         ("It printed 422.", "415"),
+        ("It printed 12 rows.", "11.7 minutes"),
+        ("It printed 422.\n\n### 04.1 A day\n\nAt 12:30.", "415"),
         ("Accuracy is .863.", "0.8645"),
         ("Accuracy is 0.8631.", "0.863"),
         ("It is 86.3%.", "0.8645"),

@@ -26,6 +26,7 @@ MONTHS = (
 
 # What looks like a figure and claims nothing.
 EXEMPT = (
+    r"(?ms)^### \d\d\.\d.*",  # an exercise's task, to the end of its cell
     r"(?s)```.*?```",  # commands and files that are shown
     r"(?m)^\*\*Time:\*\*.*$",  # stated minutes
     r"\(\d+ minutes\)",
@@ -38,7 +39,6 @@ EXEMPT = (
     r"\b[A-Z]\w+(?: and others)? (?:1[89]|20)\d\d\b",  # a paper, by its author and year
     r"(?m)^#+ .*$",
 )
-EXERCISE = re.compile(r"^### \d\d\.\d", re.MULTILINE)
 
 _DATE = re.compile(rf"\b(\d{{1,2}}) ({'|'.join(MONTHS)})\b")
 _EXACT = re.compile(r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2}:\d\d\b")
@@ -73,7 +73,8 @@ class Figure:
 
     def is_supported_by(self, numbers: Iterable[float]) -> bool:
         """Whether one of the numbers is this one, at the precision written."""
-        tolerance = 0.5 * 10**-self.decimals + 1e-9
+        whole = self.decimals == 0 and not self.share
+        tolerance = 1e-9 if whole else 0.5 * 10**-self.decimals + 1e-9
         scales = (1, 100) if self.share else (1, 0.01) if "." in self.text else (1,)
         return any(
             abs(number * scale - self.value) <= tolerance for number in numbers for scale in scales
@@ -103,8 +104,6 @@ def unsupported(notebook: NotebookNode) -> Iterator[str]:
 
 def prose(cell: NotebookNode) -> str:
     """Return what a markdown cell says, without what claims nothing."""
-    if EXERCISE.search(cell.source):
-        return ""
     said = unescape(cell.source)
     for pattern in EXEMPT:
         said = re.sub(pattern, " ", said)
@@ -136,7 +135,7 @@ def is_shown(text: str, shown: str) -> bool:
 
 
 def numbers_in(text: str) -> set[float]:
-    """Return all numbers of a text; a percentage also as a share."""
+    """Return all numbers of a text, without their units."""
     found: set[float] = set()
     for match in _NUMBER.findall(text):
         digits = re.sub(r"[,_%]", "", match)
