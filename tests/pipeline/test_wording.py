@@ -1,6 +1,7 @@
 """What is said of events and runs, in plain text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from handmade import (
@@ -115,21 +116,43 @@ def test_week_line_when_days_are_too_few_then_says_that_they_cannot_tell():
 # ---- the run
 
 
-def test_status_when_it_is_spoken_then_changes_with_alerts_and_not_with_weeks():
+def test_status_when_it_is_spoken_then_changes_with_stages_and_not_with_weeks():
     state = fold([*started(), StageStarted("monitor", 1), week(1, 0.95)])
     later = advance(state, week(2, 0.94))
     assert wording.status(state) == "Running: Monitor, week 1 of 8."
     assert wording.status(later) == "Running: Monitor, week 2 of 8."
-    assert wording.spoken(state) == wording.spoken(later)
-    alarmed = advance(advance(later, week(3, 0.8)), alert(week(3, 0.8)))
-    assert wording.spoken(alarmed) == "Accuracy 0.800, below 0.90."
+    assert wording.spoken(state) == wording.spoken(later) == "Running: monitoring production."
 
 
-def test_spoken_when_a_week_has_two_alerts_then_says_both():
+def test_status_when_paused_in_a_second_cycle_then_names_the_stage_that_ended():
+    begun = [*started(), StageStarted("monitor", 1), week(1, 0.8), StageStarted("data", 2)]
+    state = fold([*begun, StageFinished("data", 2, 0.1, "12,900 flights", {})])
+    paused = wording.status(replace(state, status="paused"))
+    assert paused == "Paused: after Data (cycle 2). Press Continue or Step; Reset starts over."
+    assert "Paused: Monitor, week 2 of 8." in wording.status(
+        replace(advance(state, week(2, 0.8)), status="paused")
+    )
+
+
+def test_urgent_when_a_week_has_two_alerts_then_says_both():
     running = fold(silent_run()[: -len(finished())])
-    assert wording.spoken(running) == (
+    assert wording.urgent(running) == (
         "1,400 of 6,400 flights have no answer. Accuracy 0.800, below 0.90."
     )
+
+
+def test_urgent_when_the_loop_closes_then_says_retraining_and_promotion_but_no_message_sent():
+    said = [wording.urgent(fold(drift_run()[:cut])) for cut in range(len(drift_run()) + 1)]
+    heads = list(dict.fromkeys(words.partition(",")[0] for words in said))
+    assert heads == [
+        "",
+        "Promoted",
+        "Accuracy 0.800",
+        "Accuracy 0.790",
+        "Retrained",
+        "Accuracy 0.810",
+    ]
+    assert said[-1].startswith("Promoted, week 6, 7 Oct. v2 replaces v1")
 
 
 def test_status_when_a_stage_failed_then_gives_the_sentence():

@@ -1,13 +1,20 @@
 // Puts the kernel's texts in their places and keeps what belongs to the page: which stage is
 // open, what has the focus, which notes are unfolded, and data moving along the arrows.
 
-const PARTS = ["status", "spoken", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief"];
-const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow"]);
+const PARTS = [
+  "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
+];
+// JupyterLab takes single keys as orders to the notebook, unless the focus is in such an element.
+const OWN_KEYS = "data-lm-suppress-shortcuts";
+const FOCUSABLE = "button, input, select, summary, [tabindex]";
+const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_KEYS]);
 const FLOW_MS = 1100;
 
 const FRAME = `
+  <form class="mls-controls"></form>
   <p class="mls-status" data-slot="status"></p>
-  <div class="mls-spoken" role="status" aria-live="polite" data-slot="spoken"></div>
+  <div class="mls-spoken" role="status" data-slot="spoken"></div>
+  <div class="mls-spoken" role="alert" data-slot="urgent"></div>
   <div class="mls-stale" data-slot="stale"></div>
   <section aria-label="Stages of the pipeline" data-slot="strip"></section>
   <section class="mls-detail" aria-label="The chosen stage"></section>
@@ -72,6 +79,11 @@ function fill(slot, html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
   morph(slot, fresh.content);
+  keepKeys(slot);
+}
+
+function keepKeys(place) {
+  for (const element of place.querySelectorAll(FOCUSABLE)) element.setAttribute(OWN_KEYS, "");
 }
 
 function render({ model, el }) {
@@ -127,11 +139,30 @@ function render({ model, el }) {
     }
   }
 
-  const show = {
-    figures: showFigures,
-    selected: showSelected,
-    mode: () => (root.dataset.mode = model.get("mode")),
-  };
+  function tellStatus(mode, words) {
+    root.dataset.mode = mode;
+    slot("status").textContent = words;
+    slot("spoken").textContent = words;
+  }
+
+  const form = controls(root.querySelector(".mls-controls"), model, tellStatus);
+
+  function showMode() {
+    root.dataset.mode = model.get("mode");
+    form.watch.mode();
+  }
+
+  // The kernel took what was sent to it: what stood there about its silence is over.
+  function showHeard() {
+    form.heard();
+    if (root.dataset.mode !== "silent") return;
+    showMode();
+    show.status();
+    show.spoken();
+  }
+
+  const show = { ...form.watch, figures: showFigures, selected: showSelected, mode: showMode };
+  show.heard = showHeard;
   for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
   show.strip = () => {
     fill(slot("strip"), model.get("strip"));
@@ -156,13 +187,7 @@ function render({ model, el }) {
     model.save_changes();
   });
 
-  // The kernel went away: say so instead of showing a run that nobody drives any more.
-  function showLost() {
-    if (!root.closest(".jupyter-widgets-disconnected")) return;
-    root.dataset.mode = "lost";
-    fill(slot("status"), "The kernel is gone, and what was running with it. Run this cell again.");
-    fill(slot("spoken"), "The kernel is gone. Run this cell again.");
-  }
+  const showLost = () => root.closest(".jupyter-widgets-disconnected") && form.lost();
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
 
@@ -170,6 +195,8 @@ function render({ model, el }) {
     refresh();
     model.on(`change:${name}`, refresh);
   }
+  keepKeys(root);
+  lost();
   return () => {
     model.off("comm_live_update", lost);
     for (const [name, refresh] of Object.entries(show)) model.off(`change:${name}`, refresh);
