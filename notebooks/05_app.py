@@ -1,4 +1,4 @@
-"""The champion behind HTTP: a service in some forty lines of FastAPI.
+"""The champion behind HTTP: a service in some fifty lines of FastAPI.
 
     MLFLOW_TRACKING_URI=sqlite:///mlflow.db uvicorn 05_app:app --host 127.0.0.1 --port 8000
 
@@ -29,7 +29,8 @@ LOG = os.environ.get("PREDICTION_LOG", "predictions.db")
 class Flight(BaseModel):
     """What is known as a flight leaves its gate; only the weather may be missing."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)  # strict: "10" is no number
+    # strict: "10" is no number. forbid: a misspelt temp is refused, and not read as none at all.
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 
     dep_delay: float
     distance: float
@@ -108,5 +109,5 @@ async def invocations(body: Flights, response: Response):
 async def refuse(request, error):
     """Say in a sentence which field is wrong; without this it is a list of dictionaries."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
+    where = ".".join(str(part) for part in first["loc"][1:]) or "body"
     return JSONResponse({"error": f"{where}: {first['msg']}."}, 422)
