@@ -59,6 +59,7 @@ def record(model, learn, later, options):
         mlflow.set_tag("dataset_version", digest)
         mlflow.log_params({"learning_rate": options.rate, "max_iter": options.trees})
         mlflow.log_params({"seed": options.seed, "rows": len(learn), "days": options.days})
+        mlflow.log_params({"time": options.time, "target": options.target})
         mlflow.log_input(dataset, context="training")
         for trees, loss in curve.items():
             mlflow.log_metric("log_loss", loss, step=trees)
@@ -158,10 +159,10 @@ def fit(rows, options):
 
 
 def losses(model, rows, options):
-    """Return the log loss on rows after every few trees: number of trees to loss."""
+    """Return the log loss on rows after every few trees and the last: number of trees to loss."""
     matrix = model[0].transform(features_of(rows, options))
     stages = enumerate(model[-1].staged_predict_proba(matrix), start=1)
-    wanted = {number: chances for number, chances in stages if number % STEP == 0}
+    wanted = {n: chances for n, chances in stages if n % STEP == 0 or n == options.trees}
     return {trees: log_loss(rows[options.target], chances) for trees, chances in wanted.items()}
 
 

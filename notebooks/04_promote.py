@@ -106,14 +106,18 @@ def judge(client, name, version, options):
     lead = mine.astype(float) - theirs.astype(float)
     accuracies = f"Accuracy {mine.mean():.3f} against {theirs.mean():.3f} of {rival}"
     checks = [check("overall", accuracies, lead, days, MARGIN)]
+    unjudged = []
     for column in options.slices:
         for value, part in rows.groupby(column, observed=True):
             if enough(days[part.index]):
                 about = f"Accuracy {mine[part.index].mean():.3f}"
                 where = (lead[part.index], days[part.index])
                 checks.append(check(f"{column} {value}", about, *where, SLICE_MARGIN))
+            else:
+                unjudged.append(f"{column} {value}, {len(part)} rows")
     exam = hashlib.sha256(Path(options.exam).read_bytes()).hexdigest()[:12]
     verdict = {"subject": f"{name} {version}", "rival": rival, "exam": exam, "checks": checks}
+    verdict["too small to judge"] = unjudged
     client.log_dict(client.get_model_version(name, version).run_id, verdict, EVIDENCE)
     return verdict
 
@@ -201,6 +205,8 @@ def card(client, name, version):
         "Limits": about.tags.get("limits"),
         "Licence": about.tags.get("licence"),
     }
+    if small := evidence.get("too small to judge"):
+        facts["Not judged, too small"] = "; ".join(small)
     lines = [f"# Model card: {name}, version {version}", ""]
     lines += [f"- **{fact}**: {text or 'not stated'}" for fact, text in facts.items()]
     lines += ["", "| checked | result | seen |", "|---|---|---|"]
@@ -238,6 +244,7 @@ def work(client, options):
         f"{one['name']}, {'passed' if one['passed'] else 'FAILED'}. {one['seen']}"
         for one in verdict["checks"]
     ]
+    said += [f"{one}: too few to judge." for one in verdict["too small to judge"]]
     if not all(one["passed"] for one in verdict["checks"]):
         return REFUSED, [*said, f"Version {options.version} was not promoted."]
     promote(client, options.name, options.version, options.reason, options.who)

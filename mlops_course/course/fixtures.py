@@ -17,6 +17,7 @@ from mlops_course.registry.evidence import log_verdict
 from mlops_course.registry.exams import describe
 from mlops_course.registry.versions import MODEL_NAME, Registered, register
 from mlops_course.release.comparison import compare
+from mlops_course.training.evaluation import evaluate
 from mlops_course.training.model import DelayModel
 from mlops_course.training.tracking import (
     Store,
@@ -26,6 +27,41 @@ from mlops_course.training.tracking import (
     save_model,
 )
 from mlops_course.training.trainer import TrainingConfig, train
+
+
+def log_candidate(
+    store: Store, rows: pd.DataFrame, exam: pd.DataFrame, seed: int, **settings: Any
+) -> tuple[DelayModel, str, str]:
+    """Train on rows, and log the training with its figures on an exam; nothing is registered.
+
+    MLflow's own functions work in the store from then on.
+
+    Parameters
+    ----------
+    rows, exam
+        Flights to learn from, and labelled flights to be measured on.
+    seed
+        The seed that drew the rows; the training's own random numbers begin with it, too.
+    settings
+        Those of `training.TrainingConfig`.
+
+    Returns
+    -------
+    The model, its run's id and its URI.
+
+    Raises
+    ------
+    WorkspaceError
+        If the store is locked, damaged or deleted.
+    """
+    check_store(store.workspace)
+    result = train(rows, TrainingConfig(random_state=seed, **settings))
+    figures = evaluate(exam["late"].to_numpy(), result.model.probability(exam))
+    connect(store.workspace)
+    run_id, uri = log_training(
+        store, provenance(), result, rows, figures, name=f"seed {seed}", seed=seed, parent=""
+    )
+    return result.model, run_id, uri
 
 
 def train_candidate(

@@ -95,6 +95,11 @@ def test_wrong_answer_when_checked_then_earns_its_own_message(exercise, case, na
     assert feedback.status == "wrong" and case["says"] in feedback.text, feedback
 
 
+def test_odd_run_of_02_4_when_its_parameter_is_named_as_a_column_of_runs_then_is_right(namespaces):
+    name, parameter, trees = answer_of(find("02.4").solution, namespaces("02"))
+    assert check("02.4", (name, f"params.{parameter}", trees)).status == "right"
+
+
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
 def test_exercise_when_in_the_notebook_then_has_the_same_words_and_an_untouched_stub(exercise):
     found = cells(exercise.key[:2])

@@ -113,7 +113,8 @@ def test_script_when_run_in_a_clean_commit_then_the_record_names_code_data_and_e
 
 
 def test_script_when_it_logs_then_digests_are_tags_and_the_loss_is_a_curve(project, run):
-    assert set(run.data.params) == {"learning_rate", "max_iter", "seed", "rows", "days"}
+    chosen = {"learning_rate", "max_iter", "seed", "days", "time", "target"}
+    assert set(run.data.params) == chosen | {"rows"}
     curve = project.client.get_metric_history(run.info.run_id, "log_loss")
     assert [point.step for point in curve] == [10, 20, 30]
     assert curve[0].value > curve[-1].value > 0.1
@@ -199,10 +200,23 @@ def wait_for(address, process):
     raise AssertionError("the server does not answer")
 
 
-def test_script_when_the_team_has_a_server_then_only_the_address_changes(project, server):
-    said = project.python(*CALL, MLFLOW_TRACKING_URI=server)
+def command_of(run):
+    """The command line that repeats a run, from its record alone."""
+    said = run.data.params
+    (given,) = run.inputs.dataset_inputs
+    words = ["--time", said["time"], "--target", said["target"], "--days", said["days"]]
+    words += ["--rate", said["learning_rate"], "--trees", said["max_iter"], "--seed", said["seed"]]
+    return ["02_track.py", given.dataset.name, *words]
+
+
+def test_script_when_repeated_from_its_record_on_a_server_then_only_the_address_changes(
+    project, run, server
+):
+    said = project.python(*command_of(run), MLFLOW_TRACKING_URI=server)
     assert "the same: yes" in said.stdout, said.stderr
     there = newest(MlflowClient(server))
+    assert (there.data.metrics, there.data.params) == (run.data.metrics, run.data.params)
+    assert there.data.tags["dataset_version"] == run.data.tags["dataset_version"]
     assert there.data.tags["git.dirty"] in ("yes", "no")
     assert list((project.folder / "artifacts").glob("**/log_loss.png"))
 
@@ -236,3 +250,14 @@ def test_model_when_a_table_has_only_numbers_or_only_words_then_is_fitted(rows, 
     assert list(plain["losses"](model, known, options)) == [10, 20]
     words = [name for name in columns if name in CATEGORICAL]
     assert list(plain["vocabulary_of"](model)) == words
+
+
+@pytest.mark.parametrize(("trees", "steps"), [(5, [5]), (20, [10, 20]), (25, [10, 20, 25])])
+def test_losses_when_trees_are_few_or_odd_then_the_curve_ends_with_the_last(rows, trees, steps):
+    plain = run_path(str(SCRIPT))
+    known = rows.loc[rows["late"].notna(), ["date", "late", "dep_delay"]]
+    options = SimpleNamespace(time="date", target="late", rate=0.1, trees=trees, seed=0)
+    curve = plain["losses"](plain["fit"](known, options), known, options)
+    assert list(curve) == steps
+    (axes,) = plain["drawn"](curve).axes
+    assert axes.get_title() == f"Lowest after {min(curve, key=curve.get)} trees"

@@ -228,6 +228,18 @@ def test_script_when_rolled_back_twice_then_goes_no_way_that_it_has_fled_from(
     assert champion(folder) == "2"
 
 
+def test_script_when_a_slice_is_too_small_to_judge_then_output_and_card_say_so(folder, promote):
+    rows = table(1)
+    rows.loc[rows.groupby("day").head(10).index, "airport"] = "C"
+    rows.to_csv(folder / "other.csv", index=False)
+    status, told = promote("1", exam="other.csv")
+    assert status == DONE and "airport C, 140 rows: too few to judge." in told
+    client = client_of(folder)
+    run = client.get_model_version(NAME, "1").run_id
+    card = Path(client.download_artifacts(run, "model_card.md")).read_text()
+    assert "**Not judged, too small**: airport C, 140 rows" in card
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
