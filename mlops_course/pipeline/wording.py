@@ -230,7 +230,7 @@ def entry_title(entry: LogEntry) -> str:
     return _TITLES[type(entry)]
 
 
-def log_text(entry: LogEntry) -> str:
+def log_text(state: RunState, entry: LogEntry) -> str:
     """Return what an entry of the alert log says, below its title."""
     match entry:
         case AlertRaised():
@@ -246,7 +246,8 @@ def log_text(entry: LogEntry) -> str:
         case Rejected():
             return entry.reason
         case Promoted():
-            old = f" replaces v{entry.from_version}" if entry.from_version else ""
+            served = any(week.model_version == entry.from_version for week in state.weeks)
+            old = f" replaces v{entry.from_version}" if served else ", the first of this run"
             return f"v{entry.to_version}{old}: {entry.reason}"
         case RolledBack():
             return f"v{entry.to_version} serves again instead of v{entry.from_version}."
@@ -302,7 +303,7 @@ def urgent(state: RunState) -> str:
         case None:
             return ""
         case entry:
-            return f"{entry_title(entry)}, {when(state, entry.week)}. {log_text(entry)}"
+            return f"{entry_title(entry)}, {when(state, entry.week)}. {log_text(state, entry)}"
 
 
 def _place(state: RunState) -> str:

@@ -96,15 +96,22 @@ def test_still_line_when_versions_are_named_then_says_what_holds_for_every_run()
 
 
 def test_log_text_when_a_version_replaces_another_then_names_both():
-    first, second = [e for e in fold(drift_run()).log if isinstance(e, Promoted)]
-    assert wording.log_text(first) == "v1: better"
-    assert wording.log_text(second) == "v2 replaces v1: beats version 1"
+    state = fold(drift_run())
+    first, second = [e for e in state.log if isinstance(e, Promoted)]
+    assert wording.log_text(state, first) == "v1, the first of this run: better"
+    assert wording.log_text(state, second) == "v2 replaces v1: beats version 1"
+
+
+def test_log_text_when_another_run_left_a_champion_then_the_first_version_does_not_replace_it():
+    state = fold(drift_run("17"))
+    first = replace(next(e for e in state.log if isinstance(e, Promoted)), from_version="16")
+    assert wording.log_text(state, first) == "v17, the first of this run: better"
 
 
 def test_log_text_when_a_version_serves_again_then_says_which_and_the_picture_its_order():
     back = RolledBack(monday(8), "32", "31", "Repaired.", "abc")
     state = fold([*drift_run("31", "32"), back])
-    assert wording.log_text(back) == "v31 serves again instead of v32."
+    assert wording.log_text(state, back) == "v31 serves again instead of v32."
     assert wording.still_line(state, back) == "Week 8. Rolled back to model 1."
 
 
