@@ -1,7 +1,8 @@
 // The controls: a form whose values live in the kernel. It sends what a person chose or typed, and
 // shows what the kernel made of it. Nothing here knows what a setting means.
 
-const SILENCE_MS = 4000;
+const ANSWER_MS = 4000; // the longest that an answer to a click usually takes
+const NEWS_MS = 15000; // the longest that a run is usually without news
 const RUN_WORDS = { running: "Pause", paused: "Continue" };
 const LOST = "The kernel is gone, and what was running with it. Run this cell again.";
 const SILENT =
@@ -52,10 +53,15 @@ function controls(form, model, tellStatus) {
   const button = (order) => form.querySelector(`[data-order="${order}"]`);
   const run = form.querySelector(".mls-run");
   let waiting = 0;
+  let typing = null; // the field in which somebody types: what the kernel says waits until then
+
+  function expect(milliseconds) {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => tellStatus("silent", SILENT), milliseconds);
+  }
 
   function send(message) {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => tellStatus("silent", SILENT), SILENCE_MS);
+    expect(ANSWER_MS);
     try {
       model.send(message);
     } catch {
@@ -73,6 +79,10 @@ function controls(form, model, tellStatus) {
     tellStatus("lost", LOST);
   }
 
+  function show(name, value) {
+    if (field[name] !== typing) field[name].value = value;
+  }
+
   function showSettings() {
     const { scenario, weeks, seed, threshold, retrain, pace } = model.get("settings");
     for (const choice of form.querySelectorAll("[data-scenario]")) {
@@ -80,11 +90,11 @@ function controls(form, model, tellStatus) {
     }
     field.others.value = others.some(([name]) => name === scenario) ? scenario : "";
     field.weeks.max = mostWeeks[scenario];
-    field.weeks.value = weeks;
+    show("weeks", weeks);
     field.real_days.checked = seed === null;
     field.seed.disabled = seed === null;
-    if (seed !== null) field.seed.value = seed;
-    field.threshold.value = threshold;
+    if (seed !== null) show("seed", seed);
+    show("threshold", threshold);
     field.retrain.checked = retrain;
     field.pace.value = pace;
   }
@@ -116,7 +126,9 @@ function controls(form, model, tellStatus) {
     if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
     event.target.dispatchEvent(new Event("change", { bubbles: true }));
   });
+  form.addEventListener("input", (event) => (typing = event.target));
   form.addEventListener("change", (event) => {
+    typing = null;
     const { name, value, checked } = event.target;
     if (name === "others") send({ set: "scenario", value: value || first[0][0] });
     else if (name === "real_days") send({ set: "seed", value: checked ? null : field.seed.value || "0" });
@@ -128,10 +140,12 @@ function controls(form, model, tellStatus) {
   showMode();
   return {
     lost,
-    heard: () => {
+    news: () => {
       clearTimeout(waiting);
-      showSettings();
+      if (model.get("mode") === "running") expect(NEWS_MS);
     },
+    heard: showSettings,
+    end: () => clearTimeout(waiting),
     watch: { settings: showSettings, mode: showMode, refused: showRefused },
   };
 }

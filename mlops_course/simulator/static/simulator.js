@@ -4,9 +4,8 @@
 const PARTS = [
   "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
 ];
-// JupyterLab takes single keys as orders to the notebook, unless the focus is in such an element.
+// JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
-const FOCUSABLE = "button, input, select, summary, [tabindex]";
 const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_KEYS]);
 const FLOW_MS = 1100;
 
@@ -79,11 +78,6 @@ function fill(slot, html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
   morph(slot, fresh.content);
-  keepKeys(slot);
-}
-
-function keepKeys(place) {
-  for (const element of place.querySelectorAll(FOCUSABLE)) element.setAttribute(OWN_KEYS, "");
 }
 
 function render({ model, el }) {
@@ -152,9 +146,9 @@ function render({ model, el }) {
     form.watch.mode();
   }
 
-  // The kernel took what was sent to it: what stood there about its silence is over.
-  function showHeard() {
-    form.heard();
+  // The kernel lives: what stood there about its silence is over.
+  function hear() {
+    form.news();
     if (root.dataset.mode !== "silent") return;
     showMode();
     show.status();
@@ -162,7 +156,7 @@ function render({ model, el }) {
   }
 
   const show = { ...form.watch, figures: showFigures, selected: showSelected, mode: showMode };
-  show.heard = showHeard;
+  show.heard = form.heard;
   for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
   show.strip = () => {
     fill(slot("strip"), model.get("strip"));
@@ -187,6 +181,13 @@ function render({ model, el }) {
     model.save_changes();
   });
 
+  // A key alone is ours, and must not cut a cell; with Ctrl, Alt or Cmd it is the notebook's.
+  function takeKey(event) {
+    if (!root.contains(event.target)) return;
+    event.target.toggleAttribute(OWN_KEYS, !(event.ctrlKey || event.altKey || event.metaKey));
+  }
+  window.addEventListener("keydown", takeKey, { capture: true });
+
   const showLost = () => root.closest(".jupyter-widgets-disconnected") && form.lost();
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
@@ -194,12 +195,18 @@ function render({ model, el }) {
   for (const [name, refresh] of Object.entries(show)) {
     refresh();
     model.on(`change:${name}`, refresh);
+    model.on(`change:${name}`, hear);
   }
-  keepKeys(root);
+  form.news();
   lost();
   return () => {
+    window.removeEventListener("keydown", takeKey, { capture: true });
     model.off("comm_live_update", lost);
-    for (const [name, refresh] of Object.entries(show)) model.off(`change:${name}`, refresh);
+    for (const [name, refresh] of Object.entries(show)) {
+      model.off(`change:${name}`, refresh);
+      model.off(`change:${name}`, hear);
+    }
+    form.end();
   };
 }
 
