@@ -338,7 +338,7 @@ def click(simulator: PipelineSimulator) -> tuple[float, float]:
 
     simulator.view.observe(notice)
     begun = time.perf_counter()
-    simulator.controls.run.click()
+    simulator.view._handle_custom_msg({"order": "play"}, [])
     shown.wait(60)
     simulator.view.unobserve(notice)
     simulator.wait(60)

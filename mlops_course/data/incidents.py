@@ -119,7 +119,8 @@ _CATALOGUE = (
         "Schedule padding cut",
         "Airlines publish schedules 20 minutes tighter: the same flights now count as late.",
         ("Y", "Y|X"),
-        "Retrain: the relation itself has changed, and the old one will not come back.",
+        "Retrain: the relation itself has changed, and the old one will not come back. That gains "
+        "back only a part: in the new world the rule is wrong more often, too.",
         _padding,
     ),
     Incident(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
+REFUSED = "refused"  # the headline of a gate that did not let a candidate pass
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ class _Run:
         What is trained, judged and released, now and later.
     firing
         The alert rules that fired on the latest week.
+    seconds
+        How long the run has worked; while it waits for whoever reads its events, it does not.
     """
 
     config: RunConfig
@@ -114,10 +116,10 @@ class _Run:
     cycles: Cycles
     policy: str = ""
     firing: frozenset[str] = frozenset()
+    seconds: float = 0.0
 
     def events(self) -> Iterator[Event]:
         """Yield the whole run, and close its MLflow run however it ends."""
-        begun = time.perf_counter()
         cycles = self.cycles
         scenario = SCENARIOS[self.config.scenario]
         params = {**asdict(self.config), "weeks": self.config.planned_weeks}
@@ -136,10 +138,10 @@ class _Run:
                 **params, title=scenario.title, run_id=cycles.run_id, policy=self.policy
             )
             try:
-                yield from self._first_model()
-                yield from self._production()
+                yield from self._timed(self._first_model())
+                yield from self._timed(self._production())
                 status = "FINISHED"
-                yield RunFinished(time.perf_counter() - begun)
+                yield RunFinished(self.seconds)
             except (CourseError, OSError, *tracking.STORE_ERRORS) as error:
                 status = "FAILED"
                 seconds = time.perf_counter() - cycles.stage_started
@@ -150,6 +152,16 @@ class _Run:
             warm_up.join()
             with suppress(*tracking.STORE_ERRORS):
                 tracking.end_run(self.store, cycles.run_id, status)
+
+    def _timed(self, steps: Steps[None]) -> Steps[None]:
+        with closing(steps):
+            while True:
+                begun = time.perf_counter()
+                event = next(steps, None)
+                self.seconds += time.perf_counter() - begun
+                if event is None:
+                    return
+                yield event
 
     def _warm_up(self) -> None:
         with suppress(ServiceError):

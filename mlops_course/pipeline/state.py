@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.pipeline.events import (
+    REFUSED,
     AlertRaised,
     Event,
     Notified,
@@ -32,6 +33,7 @@ from mlops_course.pipeline.events import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_STEPS = (StageStarted, StageFinished, StageFailed, WeekScored)
 LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted | RolledBack
 
 
@@ -68,6 +70,8 @@ class RunState:
         How long the whole run took, or None before its end.
     error
         A plain sentence about what stopped the run; empty when nothing did.
+    latest
+        The event of a stage or a week that came last; None before the first.
     """
 
     status: str = "idle"
@@ -77,10 +81,16 @@ class RunState:
     log: tuple[LogEntry, ...] = ()
     seconds: float | None = None
     error: str = ""
+    latest: Event | None = None
 
 
 def advance(state: RunState, event: Event) -> RunState:
     """Return the state after one more event; the given state is left as it was."""
+    after = _changed(state, event)
+    return replace(after, latest=event) if isinstance(event, _STEPS) else after
+
+
+def _changed(state: RunState, event: Event) -> RunState:
     match event:
         case RunStarted():
             return RunState(status="running", started=event)
@@ -135,9 +145,7 @@ def stage_state(state: RunState, stage: str) -> str:
         return state.status
     if stage == "monitor" and record.state != "failed" and state.weeks and state.weeks[-1].alert:
         return "alert"
-    verdicts = [entry for entry in state.log if isinstance(entry, Rejected | Promoted)]
-    refused = record.state == "done" and record.cycle == cycle_of(state) and verdicts
-    if stage == "gate" and refused and isinstance(verdicts[-1], Rejected):
+    if stage == "gate" and record.headline == REFUSED:
         return "refused"
     return record.state
 

@@ -230,7 +230,7 @@ def entry_title(entry: LogEntry) -> str:
     return _TITLES[type(entry)]
 
 
-def log_text(entry: LogEntry) -> str:
+def log_text(state: RunState, entry: LogEntry) -> str:
     """Return what an entry of the alert log says, below its title."""
     match entry:
         case AlertRaised():
@@ -246,7 +246,8 @@ def log_text(entry: LogEntry) -> str:
         case Rejected():
             return entry.reason
         case Promoted():
-            old = f" replaces v{entry.from_version}" if entry.from_version else ""
+            served = any(week.model_version == entry.from_version for week in state.weeks)
+            old = f" replaces v{entry.from_version}" if served else ", the first of this run"
             return f"v{entry.to_version}{old}: {entry.reason}"
         case RolledBack():
             return f"v{entry.to_version} serves again instead of v{entry.from_version}."
@@ -274,7 +275,7 @@ def status(state: RunState) -> str:
         case "failed":
             return f"Stopped. {state.error}"
         case "finished":
-            return f"Finished in {state.seconds or 0:.1f} s. {verdict(state)}"
+            return f"Finished: {state.seconds or 0:.1f} s of work. {verdict(state)}"
         case "paused":
             return f"Paused: {_place(state)}. Press Continue or Step; Reset starts over."
         case _ if state.started is None:
@@ -284,24 +285,41 @@ def status(state: RunState) -> str:
 
 
 def spoken(state: RunState) -> str:
-    """Return the status for screen readers, which changes with stages and alerts, not weeks."""
+    """Return the status for screen readers, which changes with stages, not with weeks."""
     now = running_stage(state)
     if state.status != "running" or now is None or now.stage != "monitor":
         return status(state)
-    alerts = [entry for entry in state.log if isinstance(entry, AlertRaised)]
-    if not alerts:
-        return "Running: monitoring production."
-    return " ".join(alert.message for alert in alerts_of(state, alerts[-1].week))
+    return "Running: monitoring production."
+
+
+def urgent(state: RunState) -> str:
+    """Return the newest alert, retraining, promotion or rollback, to be spoken at once."""
+    if state.started is None:
+        return ""
+    told = [entry for entry in state.log if not isinstance(entry, Notified)]
+    match told[-1] if told else None:
+        case AlertRaised(week=week):
+            return " ".join(alert.message for alert in alerts_of(state, week))
+        case None:
+            return ""
+        case entry:
+            return f"{entry_title(entry)}, {when(state, entry.week)}. {log_text(state, entry)}"
 
 
 def _place(state: RunState) -> str:
+    latest = state.latest
+    if isinstance(latest, StageFinished) and latest.stage != "monitor":
+        return f"after {stage_title(latest.stage)}{_cycle(latest.cycle)}"
     now = running_stage(state)
     if now is None:
         ended = state.records[-1] if state.records else None
         return f"after {stage_title(ended.stage)}" if ended else "at the start"
-    cycle = f" (cycle {now.cycle})" if now.cycle > 1 else ""
     week = f", {week_reached(state)}" if now.stage == "monitor" and state.weeks else ""
-    return f"{stage_title(now.stage)}{cycle}{week}"
+    return f"{stage_title(now.stage)}{_cycle(now.cycle)}{week}"
+
+
+def _cycle(cycle: int) -> str:
+    return f" (cycle {cycle})" if cycle > 1 else ""
 
 
 def week_reached(state: RunState) -> str:

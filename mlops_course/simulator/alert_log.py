@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from mlops_course.pipeline import wording
-from mlops_course.pipeline.advice import how_sure, next_move
+from mlops_course.pipeline.advice import ending, how_sure, next_move
 from mlops_course.pipeline.events import (
     AlertRaised,
     Notified,
@@ -45,12 +45,13 @@ def log(state: RunState) -> Markup:
 
 
 def debrief(state: RunState, story: str, response: str) -> Markup:
-    """Return what truly happened and the right response, once the run is over."""
+    """Return what truly happened, when it could be seen, and the right response, after a run."""
     if state.status != "finished" or state.started is None:
         return Markup("")
     return join(
         element("h4", f"What it really was: {state.started.title}"),
-        element("p", f"{story} ", element("b", "Right response:"), f" {response}"),
+        element("p", f"{story} {ending(state)}"),
+        element("p", element("b", "Right response:"), f" {response}"),
     )
 
 
@@ -71,7 +72,7 @@ def _entry(state: RunState, place: int, entry: LogEntry) -> Markup:
 def _content(state: RunState, place: int, entry: LogEntry) -> str:
     if isinstance(entry, AlertRaised):
         return _alert(state, place, entry)
-    said = wording.log_text(entry)
+    said = wording.log_text(state, entry)
     if not isinstance(entry, Notified):
         return said
     payload = json.dumps(dict(entry.payload), indent=2, default=str)
@@ -93,4 +94,4 @@ def _alert(state: RunState, place: int, alert: AlertRaised) -> Markup:
     if week is not None and week.number - 1 in fired:
         summary = element("summary", "how sure, and what somebody on call does next")
         advice = element("details", summary, advice, data_key=f"advice-{place}")
-    return join(element("p", wording.log_text(alert)), advice)
+    return join(element("p", wording.log_text(state, alert)), advice)

@@ -1,6 +1,7 @@
 """Reading a run's events step by step: play, pause, step, cancel, all on one thread."""
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Literal
@@ -24,6 +25,8 @@ class Driver:
         Takes the driver when it pauses.
     end
         Takes the driver and what stopped it: an exception, or None.
+    pace
+        Returns the seconds that are to lie between one week and the next; by default none.
     """
 
     _before: "Driver | None"
@@ -31,6 +34,7 @@ class Driver:
     _order: Order
     _resting: bool
     _ended: bool
+    _last_week: float
 
     def __init__(
         self,
@@ -38,11 +42,14 @@ class Driver:
         hear: Callable[["Driver", Event], None],
         rest: Callable[["Driver"], None],
         end: Callable[["Driver", BaseException | None], None],
+        pace: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._source = source
         self._hear = hear
         self._rest = rest
         self._end = end
+        self._pace = pace
+        self._last_week = 0.0
         self._before = None
         self._changed = threading.Condition()
         self._order = "pause"
@@ -63,6 +70,11 @@ class Driver:
             if self._order != "cancel":
                 self._order = order
                 self._resting = False
+            self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """Ask for the pace anew: it has changed."""
+        with self._changed:
             self._changed.notify_all()
 
     @property
@@ -108,13 +120,27 @@ class Driver:
         """A step is a stage or a week with all it set off; the next one opens with its event."""
         stepped = False
         for event in events:
+            if isinstance(event, WeekScored):
+                self._wait_for_the_week()
             if stepped and isinstance(event, StageStarted | WeekScored):
                 stepped = False
                 self._stop_for_orders()
             if self.cancelled:
                 return
+            if isinstance(event, WeekScored):
+                self._last_week = time.monotonic()
             self._hear(self, event)
             stepped = stepped or isinstance(event, StageFinished | WeekScored)
+
+    def _wait_for_the_week(self) -> None:
+        """Let the eye see the week before, unless an order comes or the pace is changed."""
+
+        def left() -> float:
+            return self._last_week + self._pace() - time.monotonic()
+
+        with self._changed:
+            while self._order == "play" and left() > 0:
+                self._changed.wait(left())
 
     def _stop_for_orders(self) -> None:
         with self._changed:

@@ -7,15 +7,13 @@ else. Whatever a button does, a method does too, without a browser.
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as widgets
-
-from mlops_course.core.errors import CourseError
+from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
 from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.policies import Policy
@@ -24,11 +22,12 @@ from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
 from mlops_course.pipeline.wording import drawn
 from mlops_course.serving.service import Service
 from mlops_course.simulator import alert_log
-from mlops_course.simulator.controls import Controls
 from mlops_course.simulator.runner import Driver, Order
+from mlops_course.simulator.settings import PACES, RETRAIN_WORDS, Settings, changed, shown
 from mlops_course.simulator.widget import Picture, StillPicture
 
 REFRESH_SECONDS = 0.1
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class PipelineSimulator:
@@ -51,6 +50,9 @@ class PipelineSimulator:
         The folder for results; by default that of `workspace.open_workspace`.
     policy
         What decides when to retrain, and on what, where ``retrain`` lets it; None for the usual.
+    pace
+        How fast weeks pass on the screen, a key of `settings.PACES`: ``watch`` (one a second),
+        ``quick`` (four) or ``instant``. `run` takes no notice of it.
 
     Attributes
     ----------
@@ -58,8 +60,10 @@ class PipelineSimulator:
         What is known of the run, and the exception that stopped it, if one did.
     service
         The scoring service; after a run it still answers at ``service.url``.
-    controls, view, box
-        The widgets: settings and buttons, the picture, and both together.
+    settings
+        What the controls say.
+    view
+        The widget: the controls and the picture.
 
     Raises
     ------
@@ -70,9 +74,8 @@ class PipelineSimulator:
     state: RunState
     error: BaseException | None
     service: Service
-    controls: Controls
+    settings: Settings
     view: Picture
-    box: widgets.VBox
 
     # The run: what it said, who drives it or did last, and the settings that it began with.
     _workspace: Workspace | str | Path | None
@@ -97,9 +100,11 @@ class PipelineSimulator:
         retrain: bool | str = True,
         workspace: Workspace | str | Path | None = None,
         policy: Policy | None = None,
+        pace: str = "watch",
     ) -> None:
-        words: dict[bool | str, str] = {True: "auto", False: "never"}
-        config = RunConfig(scenario, weeks, seed, threshold, words.get(retrain, str(retrain)))
+        retrained = RETRAIN_WORDS.get(retrain, str(retrain))
+        config = RunConfig(scenario, weeks, seed, threshold, retrained)
+        self.settings = Settings(config, pace)
         self.state = RunState()
         self.error = None
         self.service = Service()
@@ -112,10 +117,8 @@ class PipelineSimulator:
         self._lock = threading.RLock()
         self._next_render = 0.0
         self._timer = None
-        self.controls = Controls(config)
         self.view = Picture()
-        self.box = self.controls.box(self.view)
-        self._connect()
+        self.view.obey(self._obey)
         self._render()
         idle = [other.service for other in _ALL if other._driver is None]
         _ALL.add(self)
@@ -135,9 +138,9 @@ class PipelineSimulator:
             If the run cannot start or a stage fails; what happened before is kept.
         """
         if scenario is not None:
-            self.controls.choose(RunConfig(scenario).scenario)
+            self.change(scenario=scenario)
         self.reset()
-        self._begin("play").work()
+        self._begin("play", lambda: 0.0).work()
         if self.state.status == "failed":
             raise CourseError("The run stopped.", self.state.error, "What it had finished is kept.")
         return self
@@ -157,7 +160,29 @@ class PipelineSimulator:
         with self._lock:
             if self._driver is not None:
                 self._driver.tell("pause")
-                self.controls.pause.disabled = True
+
+    def change(self, **values: object) -> None:
+        """Change settings, named as when the simulator is made; during a run, the pace alone.
+
+        Raises
+        ------
+        ParameterError
+            If a value is none that the setting may have, or a run is under way; nothing changes.
+        """
+        with self._lock:
+            if self._driver is not None and set(values) - {"pace"}:
+                raise ParameterError(
+                    "A run is under way.",
+                    "Its settings stay as they are until it ends.",
+                    "Wait for its end, or press Reset.",
+                )
+            new = self.settings
+            for name, value in values.items():
+                new = changed(new, name, value)
+            self.settings = new
+            if self._driver is not None:
+                self._driver.hurry()
+            self._render()
 
     def reset(self) -> None:
         """Forget the run; one under way ends after what it is doing."""
@@ -190,8 +215,8 @@ class PipelineSimulator:
 
     @property
     def config(self) -> RunConfig:
-        """What the controls say now."""
-        return self.controls.config
+        """What the controls say now, as the pipeline takes it."""
+        return self.settings.config
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -219,25 +244,29 @@ class PipelineSimulator:
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
         """Show the live widget; where no kernel runs, the still picture."""
-        bundle: dict[str, Any] = dict(self.box._repr_mimebundle_() or {})
-        return bundle | {"text/plain": repr(self), "text/html": self.picture().html()}
+        live = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
+        still = self.picture().html()
+        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
 
     # ---- how a run is driven
 
-    def _connect(self) -> None:
-        controls = self.controls
-        controls.run.on_click(lambda _: self._order("play"))
-        controls.step.on_click(lambda _: self._order("step"))
-        controls.pause.on_click(lambda _: self.pause())
-        controls.reset.on_click(lambda _: self.reset())
-        for setting in controls.settings:
-            setting.observe(lambda _: self._render(), "value")
+    def _obey(self, message: Mapping[str, Any]) -> None:
+        """Do what the page asks: change a setting, or press a button."""
+        match message:
+            case {"set": name, "value": value}:
+                self.change(**{name: value})
+            case {"order": "play" | "step" as order}:
+                self._order(order)
+            case {"order": "pause"}:
+                self.pause()
+            case {"order": "reset"}:
+                self.reset()
 
     def _order(self, order: Order) -> Driver | None:
         """Begin or continue in the background; None when a run is already under way."""
         with self._lock:
             if self._driver is None:
-                driver = self._begin(order)
+                driver = self._begin(order, lambda: PACES[self.settings.pace].seconds)
                 driver.start()
             elif self.state.status == "paused":
                 driver = self._driver
@@ -248,14 +277,14 @@ class PipelineSimulator:
                 return None
         return driver
 
-    def _begin(self, order: Order) -> Driver:
+    def _begin(self, order: Order, pace: Callable[[], float]) -> Driver:
         with self._lock:
             config = self.config
             self.state = RunState(status="running")
             self.error = None
             self._shown = config
             self._events = []
-            driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end)
+            driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end, pace)
             driver.follow(self._former)
             driver.tell(order)
             self._driver = driver
@@ -310,8 +339,8 @@ class PipelineSimulator:
         with self._lock:
             self._timer = None
             self._next_render = time.monotonic() + REFRESH_SECONDS
+            self.view.settings = shown(self.settings)
             self.view.show(self.state, self._stale(), self._debrief())
-            self.controls.follow(self.state.status)
 
     def _stale(self) -> str:
         shown = self._shown

@@ -77,7 +77,6 @@ def _travellers() -> list[Markup]:
 def about(stage: str) -> Markup:
     """Return the part of a stage's detail that is the same for every run."""
     text = stage_texts()[stage]
-    title = element("b", f"{wording.stage_title(stage)}.")
     known = element(
         "div",
         element("h4", "Tools"),
@@ -87,7 +86,8 @@ def about(stage: str) -> Markup:
     )
     measured = element("div", element("h4", "In this run"), element("div", data_slot="figures"))
     return join(
-        element("p", title, f" {text.purpose}", class_="mls-purpose"),
+        element("h3", wording.stage_title(stage)),
+        element("p", text.purpose, class_="mls-purpose"),
         element("div", known, measured, class_="mls-columns"),
         element("h4", "By hand"),
         element("pre", text.code, class_="mls-code", tabindex=0),

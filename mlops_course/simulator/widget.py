@@ -10,16 +10,20 @@ import anywidget
 import traitlets
 from markupsafe import Markup
 
+from mlops_course.core.errors import ParameterError
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.state import RunState
 from mlops_course.simulator import alert_log, poster, views
 from mlops_course.simulator.markup import element, join
+from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
+_SCRIPTS = ("controls.js", "simulator.js")
 _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "status": lambda state: join(wording.status(state)),
     "spoken": lambda state: join(wording.spoken(state)),
+    "urgent": lambda state: join(wording.urgent(state)),
     "strip": views.strip,
     "tiles": views.tiles,
     "chart": views.accuracy,
@@ -29,14 +33,29 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
 
 
 class Picture(anywidget.AnyWidget):
-    """The picture in the page, one text a part, so that an update sends only what changed."""
+    """The picture in the page, one text a part, so that an update sends only what changed.
 
-    _esm = _STATIC.joinpath("simulator.js").read_text(encoding="utf-8")
+    Attributes
+    ----------
+    choices, settings
+        What the controls offer, and what they say: `settings.choices` and `settings.shown`.
+    refused
+        Why the last change was refused; empty if it was not.
+    heard
+        How many messages of the page were taken.
+    """
+
+    _esm = "\n".join(_STATIC.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
     _css = _STATIC.joinpath("simulator.css").read_text(encoding="utf-8")
     _exclusive: threading.RLock
+    choices = traitlets.Dict().tag(sync=True)
+    settings = traitlets.Dict().tag(sync=True)
+    refused = traitlets.Unicode().tag(sync=True)
+    heard = traitlets.Int().tag(sync=True)
     mode = traitlets.Unicode().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
     spoken = traitlets.Unicode().tag(sync=True)
+    urgent = traitlets.Unicode().tag(sync=True)
     stale = traitlets.Unicode().tag(sync=True)
     strip = traitlets.Unicode().tag(sync=True)
     tiles = traitlets.Unicode().tag(sync=True)
@@ -50,7 +69,23 @@ class Picture(anywidget.AnyWidget):
 
     def __init__(self) -> None:
         self._exclusive = threading.RLock()
-        super().__init__(about={stage: str(views.about(stage)) for stage in STAGES})
+        about = {stage: str(views.about(stage)) for stage in STAGES}
+        super().__init__(about=about, choices=choices())
+
+    def obey(self, take: Callable[[Mapping[str, Any]], None]) -> None:
+        """Hand each message of the page to ``take``; what it refuses is shown by the controls."""
+
+        def heard(_: object, content: Mapping[str, Any], buffers: object) -> None:
+            refused = ""
+            try:
+                take(content)
+            except ParameterError as error:
+                refused = str(error)
+            with self._exclusive, self.hold_sync():
+                self.refused = refused
+                self.heard += 1
+
+        self.on_msg(heard)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take a change from the page, never in the middle of `show`."""

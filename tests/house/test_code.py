@@ -53,8 +53,8 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "simulator": (
-        *("content", "markup", "chart", "views", "alert_log", "poster"),
-        *("widget", "controls", "runner", "simulator"),
+        *("settings", "content", "markup", "chart", "views", "alert_log", "poster"),
+        *("widget", "runner", "simulator"),
     ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),

@@ -1,17 +1,29 @@
 """What is said of alerts, on weeks made by hand."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 from handmade import (
     CALM,
     MOVED,
     alert,
+    drift_run,
+    monday,
     silent_week,
     started,
     unanswered_alert,
     week,
 )
 
-from mlops_course.pipeline.advice import how_sure, next_move
+from mlops_course.pipeline.advice import (
+    USUAL_GAP,
+    USUAL_LEAD,
+    ending,
+    how_sure,
+    next_move,
+)
+from mlops_course.pipeline.events import Retrained, StageFinished
 from mlops_course.pipeline.state import fold
 
 
@@ -35,15 +47,98 @@ def test_how_sure_when_flights_were_unanswered_then_they_were_counted():
     [
         ({"errors": 3}, "3 requests failed: see the service's log"),
         ({"findings": ("dep_delay is empty.",)}, "(dep_delay is empty): have the feed repaired"),
-        ({"drift": MOVED}, "dep_delay moved"),
-        ({"drift": CALM, "model_version": "2"}, "roll back to v1"),
-        ({"drift": CALM}, "relation itself"),
+        ({"drift": MOVED}, "dep_delay moved further than in any week it is compared with"),
+        ({"drift": MOVED, "predicted_late": 0.0}, "0.0% of flights are called late (19.0% to"),
+        (
+            {"drift": CALM, "former_accuracy": 0.85},
+            "Roll back: on these flights the version before",
+        ),
+        ({"drift": CALM, "former_accuracy": 0.75}, "would have had 75.0%: going back would lose."),
+        ({"drift": CALM, "observed_late": 0.40}, "40.0% were late where 19.0% were called so"),
+        (
+            {"drift": CALM, "baseline_accuracy": 0.83},
+            "the model is 3.0 points behind the rule, before",
+        ),
+        ({"drift": CALM, "baseline_accuracy": 0.94}, "the relation itself may have changed"),
+        ({"drift": CALM}, "The rule fell as well, from 94.0% to 79.0%"),
+        ({"drift": {"temp": 1.4}}, "that temp moved does not explain it"),
     ],
 )
 def test_next_move_when_the_monitor_sees_a_cause_then_fits_it(change, expected):
     bad = week(2, 0.80, **change)
     state = fold([*started(), week(1, 0.95), bad])
     assert expected in next_move(state, alert(bad), bad)
+
+
+def test_next_move_when_the_threshold_is_above_what_was_released_then_blames_that_and_no_input():
+    released = StageFinished("train", 1, 0.1, "accuracy 0.920", {"accuracy": 0.92})
+    bad = week(2, 0.91, drift=MOVED)
+    state = fold([released, week(1, 0.95), bad])
+    said = next_move(state, replace(alert(bad), threshold=0.99), bad)
+    assert "released with 92.0%" in said and "dep_delay" not in said
+
+
+def test_next_move_when_nothing_got_worse_then_asks_about_the_threshold():
+    bad = week(2, 0.951, drift=CALM, alert=True)
+    state = fold([*started(), week(1, 0.95), bad])
+    assert "nothing got worse. Ask whether the threshold" in next_move(state, alert(bad), bad)
+
+
+def test_next_move_when_a_new_version_gained_and_much_is_late_then_says_that_it_is_harder():
+    bad = week(2, 0.80, "2", drift=CALM, former_accuracy=0.75, observed_late=0.48)
+    said = next_move(fold([*started(), week(1, 0.95), bad]), alert(bad), bad)
+    assert "harder to call" in said and "retrain and let" not in said
+
+
+def test_next_move_when_no_week_came_before_then_says_that_the_evidence_does_not_suffice():
+    bad = week(1, 0.80, drift=CALM)
+    assert "the evidence does not suffice" in next_move(fold([*started(), bad]), alert(bad), bad)
+
+
+def test_bounds_of_usual_weeks_when_nothing_is_broken_then_hold_in_the_real_year(real_year):
+    real_year = real_year[real_year["date"] < "2013-12-30"]  # whole weeks
+    model = (real_year["probability"] >= 0.5) == (real_year["late"] == 1)
+    rule = (real_year["dep_delay"] > 15) == (real_year["late"] == 1)
+    called = (real_year["probability"] >= 0.5).astype(float)
+    weekly = pd.DataFrame({"lead": model * 1.0 - rule, "gap": real_year["late"] - called})
+    weeks = weekly.groupby(real_year["date"].dt.to_period("W")).mean()
+    off = weeks - weeks.mean()
+    assert len(weeks) == 39
+    assert off["lead"].min() > -USUAL_LEAD and off["gap"].max() < USUAL_GAP
+
+
+# ---- the end of a run
+
+
+def test_ending_when_an_incident_struck_then_says_when_it_could_be_seen_and_what_it_cost():
+    said = ending(fold(drift_run()))
+    assert said.startswith(
+        "The evidence was there in week 4: dep_delay further out than in any calm week, "
+        "and the alert. Accuracy was 94.0% (rule 93.0%) before it and 84.6% (rule 83.6%) since."
+    )
+
+
+def test_ending_when_checks_fail_and_accuracy_does_not_then_says_both():
+    calm = {"drift": CALM, "alert": False}
+    dead = week(4, 0.94, findings=("temp is missing in 100% of flights.",), **calm)
+    said = ending(fold([*started(), week(3, 0.94), dead]))
+    assert "in week 4: failed data checks (temp is missing in 100% of flights)." in said
+    assert said.endswith("since, and raised no alert.")
+
+
+def test_ending_when_the_evidence_comes_late_then_says_how_late():
+    weeks = [week(3, 0.94), week(4, 0.94), week(5, 0.94), week(6, 0.80)]
+    assert "in week 6, 2 weeks after it struck: " in ending(fold([*started(), *weeks]))
+
+
+def test_ending_when_the_run_stops_before_the_incident_then_says_that_nothing_struck():
+    assert ending(fold([*started(), week(1, 0.95)])).startswith("Nothing struck")
+
+
+def test_ending_when_a_candidate_was_trained_after_the_last_week_then_says_it_was_never_judged():
+    last = Retrained(monday(4), (monday(3), monday(4)), 12_900, "abc", 0.1)
+    said = ending(fold([*started(), week(3, 0.94), week(4, 0.80), last]))
+    assert said.endswith("was never judged: the run ended first.")
 
 
 def test_next_move_when_flights_were_unanswered_then_asks_what_is_refused_and_names_the_field():

@@ -55,7 +55,7 @@ def test_advance_when_an_event_comes_then_leaves_the_former_state_as_it_was():
         ([StageStarted("monitor", 1), week(1, 0.80)], "monitor", "alert"),
         ([StageStarted("monitor", 1), silent_week(1)], "monitor", "alert"),
         ([StageStarted("monitor", 1), unlabelled_week(1)], "monitor", "running"),
-        ([StageFinished("gate", 1, 0.1, "no", {}), Rejected("x", "worse")], "gate", "refused"),
+        ([StageFinished("gate", 1, 0.1, "refused", {}), Rejected("x", "worse")], "gate", "refused"),
     ],
 )
 def test_stage_state_when_events_came_then_follows_them(events, stage, expected):

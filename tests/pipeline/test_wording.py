@@ -1,6 +1,7 @@
 """What is said of events and runs, in plain text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from handmade import (
@@ -95,15 +96,22 @@ def test_still_line_when_versions_are_named_then_says_what_holds_for_every_run()
 
 
 def test_log_text_when_a_version_replaces_another_then_names_both():
-    first, second = [e for e in fold(drift_run()).log if isinstance(e, Promoted)]
-    assert wording.log_text(first) == "v1: better"
-    assert wording.log_text(second) == "v2 replaces v1: beats version 1"
+    state = fold(drift_run())
+    first, second = [e for e in state.log if isinstance(e, Promoted)]
+    assert wording.log_text(state, first) == "v1, the first of this run: better"
+    assert wording.log_text(state, second) == "v2 replaces v1: beats version 1"
+
+
+def test_log_text_when_another_run_left_a_champion_then_the_first_version_does_not_replace_it():
+    state = fold(drift_run("17"))
+    first = replace(next(e for e in state.log if isinstance(e, Promoted)), from_version="16")
+    assert wording.log_text(state, first) == "v17, the first of this run: better"
 
 
 def test_log_text_when_a_version_serves_again_then_says_which_and_the_picture_its_order():
     back = RolledBack(monday(8), "32", "31", "Repaired.", "abc")
     state = fold([*drift_run("31", "32"), back])
-    assert wording.log_text(back) == "v31 serves again instead of v32."
+    assert wording.log_text(state, back) == "v31 serves again instead of v32."
     assert wording.still_line(state, back) == "Week 8. Rolled back to model 1."
 
 
@@ -115,21 +123,43 @@ def test_week_line_when_days_are_too_few_then_says_that_they_cannot_tell():
 # ---- the run
 
 
-def test_status_when_it_is_spoken_then_changes_with_alerts_and_not_with_weeks():
+def test_status_when_it_is_spoken_then_changes_with_stages_and_not_with_weeks():
     state = fold([*started(), StageStarted("monitor", 1), week(1, 0.95)])
     later = advance(state, week(2, 0.94))
     assert wording.status(state) == "Running: Monitor, week 1 of 8."
     assert wording.status(later) == "Running: Monitor, week 2 of 8."
-    assert wording.spoken(state) == wording.spoken(later)
-    alarmed = advance(advance(later, week(3, 0.8)), alert(week(3, 0.8)))
-    assert wording.spoken(alarmed) == "Accuracy 0.800, below 0.90."
+    assert wording.spoken(state) == wording.spoken(later) == "Running: monitoring production."
 
 
-def test_spoken_when_a_week_has_two_alerts_then_says_both():
+def test_status_when_paused_in_a_second_cycle_then_names_the_stage_that_ended():
+    begun = [*started(), StageStarted("monitor", 1), week(1, 0.8), StageStarted("data", 2)]
+    state = fold([*begun, StageFinished("data", 2, 0.1, "12,900 flights", {})])
+    paused = wording.status(replace(state, status="paused"))
+    assert paused == "Paused: after Data (cycle 2). Press Continue or Step; Reset starts over."
+    assert "Paused: Monitor, week 2 of 8." in wording.status(
+        replace(advance(state, week(2, 0.8)), status="paused")
+    )
+
+
+def test_urgent_when_a_week_has_two_alerts_then_says_both():
     running = fold(silent_run()[: -len(finished())])
-    assert wording.spoken(running) == (
+    assert wording.urgent(running) == (
         "1,400 of 6,400 flights have no answer. Accuracy 0.800, below 0.90."
     )
+
+
+def test_urgent_when_the_loop_closes_then_says_retraining_and_promotion_but_no_message_sent():
+    said = [wording.urgent(fold(drift_run()[:cut])) for cut in range(len(drift_run()) + 1)]
+    heads = list(dict.fromkeys(words.partition(",")[0] for words in said))
+    assert heads == [
+        "",
+        "Promoted",
+        "Accuracy 0.800",
+        "Accuracy 0.790",
+        "Retrained",
+        "Accuracy 0.810",
+    ]
+    assert said[-1].startswith("Promoted, week 6, 7 Oct. v2 replaces v1")
 
 
 def test_status_when_a_stage_failed_then_gives_the_sentence():

@@ -38,6 +38,20 @@ RESTART_KERNEL = """
 () => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()
 """
 
+CHANGE_THEME = """
+async (theme) => {
+    const done = new Promise((resolve) => setTimeout(resolve, 1500));
+    await window.jupyterapp.commands.execute("apputils:change-theme", { theme });
+    await done;
+}
+"""
+ADD_A_FAULT = """
+() => document.querySelector(".mls-buttons").append(document.createElement("select"))
+"""
+REMOVE_THE_FAULT = """
+() => document.querySelector(".mls-buttons > select").remove()
+"""
+
 pytestmark = pytest.mark.browser
 
 
@@ -72,18 +86,22 @@ def evidence(page, name: str) -> Iterator[None]:
         raise
 
 
-def choose(page, scenario: str) -> None:
+def press(page, name: str) -> None:
+    """Press a button of the controls."""
+    page.get_by_role("button", name=name, exact=True).first.click()
+
+
+def choose(page, scenario: str, pace: str = "instant") -> None:
     """Press one of the two scenario toggles, after a reset if there was a run."""
-    reset = page.get_by_role("button", name="Reset").first
-    if reset.is_enabled():
-        reset.click()
+    page.get_by_role("button", name="Reset").first.click(force=True)
     page.wait_for_selector(".mls[data-mode=idle]")
-    page.get_by_role("button", name=scenario, exact=True).first.click()
+    press(page, scenario)
+    page.locator(".mls [name=pace]").first.select_option(pace)
 
 
 def run_pipeline(page) -> None:
     """Press *Run pipeline* and wait for the end of the last week."""
-    page.get_by_role("button", name="Run pipeline").first.click()
+    press(page, "Run pipeline")
     page.wait_for_selector(".mls[data-mode=running]")
     page.wait_for_selector(".mls[data-mode=finished], .mls[data-mode=failed]")
     mode = page.locator(".mls").first.get_attribute("data-mode")
@@ -125,17 +143,124 @@ def test_lesson_when_worked_through_then_the_alert_of_the_drift_can_be_read(page
         assert log.locator("li[data-kind=done]").count() == 2, log.inner_text()
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown", "refused"),
+    [
+        ("85", "85%", ""),
+        ("92%", "92%", ""),
+        ("", "92%", "It is a percentage from 50 to 99.9"),
+        ("high", "92%", "It is a percentage from 50 to 99.9"),
+        ("0.9", "90%", ""),
+    ],
+)
+def test_threshold_when_typed_then_is_what_was_meant_or_says_why_not(page, typed, shown, refused):
+    field = page.get_by_label("Alert below").first
+    with evidence(page, "threshold"):
+        field.fill(typed)
+        field.press("Enter")
+        page.wait_for_function(
+            "([shown, refused]) => document.querySelector('.mls [name=threshold]').value === shown"
+            " && document.querySelector('.mls-refused').textContent.includes(refused)",
+            arg=[shown, refused],
+        )
+
+
+def test_keys_when_the_focus_is_in_the_simulator_then_the_notebook_does_not_take_them(page):
+    cells = page.locator(".jp-Cell").count()
+    with evidence(page, "keys"):
+        for focused in (".mls-stage[data-stage=train]", ".mls-run", ".mls [name=pace]"):
+            page.locator(focused).first.focus()
+            page.keyboard.press("x")
+            page.keyboard.press("d")
+            page.keyboard.press("d")
+            at = page.locator(focused).first
+            assert at.evaluate("element => element === document.activeElement"), focused
+        assert page.locator(".jp-Cell").count() == cells
+
+
+def test_run_button_when_pressed_again_then_pauses_continues_and_keeps_the_focus(page):
+    simulator = page.locator(".mls").first
+    with evidence(page, "pause"):
+        choose(page, "Data drift", pace="watch")
+        page.locator(".mls-run").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".mls[data-mode=running]")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".mls[data-mode=paused]")
+        assert page.evaluate("document.activeElement.textContent") == "Continue"
+        assert "Paused: after" in simulator.locator(".mls-status").inner_text()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
+def test_simulator_when_judged_by_axe_then_has_no_fault_in_any_state(page, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def faults() -> list[str]:
+        page.wait_for_timeout(300)
+        found = axe.run(page, context=".mls").response["violations"]
+        return [f"{one['impact']}: {one['id']}" for one in found]
+
+    with evidence(page, f"axe-{theme}"):
+        page.evaluate(CHANGE_THEME, theme)
+        assert faults() == [], "paused, or finished by the theme before"
+        choose(page, "Data drift")
+        assert faults() == [], "idle"
+        run_pipeline(page)
+        page.locator(".mls-stage[data-stage=train]").first.click()
+        assert faults() == [], "finished"
+        press(page, "Good data")
+        page.wait_for_selector(".mls-stale:not(:empty)")
+        assert faults() == [], "stale"
+        page.evaluate(ADD_A_FAULT)
+        assert faults() == ["critical: select-name"]
+        page.evaluate(REMOVE_THE_FAULT)
+
+
+def test_page_when_reloaded_in_mid_run_then_goes_on_and_every_control_lives(page):
+    with evidence(page, "reload"):
+        choose(page, "Data drift", pace="watch")
+        press(page, "Run pipeline")
+        page.wait_for_selector(".mls-step[data-stage=monitor][data-state=running]")
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(2_000)
+        page.reload()
+        page.wait_for_selector(".mls[data-mode=running]")
+        press(page, "Pause")
+        page.wait_for_selector(".mls[data-mode=paused]")
+        page.locator(".mls [name=pace]").first.select_option("instant")
+        press(page, "Continue")
+        page.wait_for_selector(".mls[data-mode=finished]")
+        choose(page, "Good data")
+
+
 def test_kernel_when_restarted_in_mid_run_then_the_widget_says_so(page):
     simulator = page.locator(".mls").first
     with evidence(page, "restart"):
         choose(page, "Good data")
-        page.get_by_role("button", name="Run pipeline").first.click()
+        press(page, "Run pipeline")
         page.wait_for_selector(".mls[data-mode=running]")
         page.evaluate(RESTART_KERNEL)
-        page.wait_for_selector(".mls[data-mode=lost]")
-        assert "Run this cell again" in simulator.locator(".mls-status").inner_text()
+        page.wait_for_selector(".mls[data-mode=lost], .mls[data-mode=silent]")
+        assert "un this cell again" in simulator.locator(".mls-status").inner_text()
 
 
-def test_kernel_when_shut_down_then_no_service_stays(page, lab):
+def test_cell_when_run_again_after_that_then_stands_alone_and_its_simulator_works(page):
+    with evidence(page, "again"):
+        page.locator(".jp-CodeCell", has_text="simulator = PipelineSimulator()").click()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(".mls[data-mode=idle]")
+        choose(page, "Good data")
+        run_pipeline(page)
+
+
+def test_button_when_the_kernel_was_shut_down_then_says_what_to_do(page, lab):
+    lab.shut_kernels_down()
+    with evidence(page, "gone"):
+        press(page, "Run pipeline")
+        page.wait_for_selector(".mls[data-mode=lost], .mls[data-mode=silent]")
+        assert "un this cell again" in page.locator(".mls-status").first.inner_text()
+
+
+def test_kernel_when_shut_down_then_no_service_stays(lab):
     lab.shut_kernels_down()
     assert wait_for_no_scorers(HOME_VARIABLE, str(lab.home), seconds=15) == []

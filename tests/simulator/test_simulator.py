@@ -38,10 +38,19 @@ def sim(shared) -> PipelineSimulator:
     """A simulator as if it were new, its scoring service warm."""
     shared.reset()
     assert shared._former is None or shared._former.wait(PATIENCE)
-    shared.controls.choose("good")
-    shared.controls.weeks.value, shared.controls.seed.value = 2, 0
-    shared.controls.real_days.value = False
+    shared.change(scenario="good", weeks=2, seed=0, threshold=0.90, retrain=True, pace="instant")
     return shared
+
+
+def press(simulator: PipelineSimulator, order: str) -> None:
+    """Send what the page sends when a button is pressed."""
+    simulator.view._handle_custom_msg({"order": order}, [])
+
+
+def put(simulator: PipelineSimulator, name: str, value: object) -> str:
+    """Send what the page sends when a setting is changed; return what was refused, and why."""
+    simulator.view._handle_custom_msg({"set": name, "value": value}, [])
+    return simulator.view.refused
 
 
 def settled(simulator: PipelineSimulator) -> str:
@@ -68,7 +77,7 @@ def test_run_when_data_is_good_then_ends_without_alert_and_shows_it(sim):
 
 
 def test_run_when_data_drifts_then_alerts_retrains_promotes_and_recovers(sim):
-    sim.controls.weeks.value = 8
+    sim.change(weeks=8)
     sim.run("drift")
     result = sim.result
     assert result.alerts["week"].iloc[0] == "2013-09-23"
@@ -89,14 +98,14 @@ def test_run_when_given_a_policy_then_that_decides_unless_nothing_is_to_be_retra
     try:
         assert simulator.run().state.started.policy == repr(policy)
         assert 'data-kind="again"' in simulator.view.log and repr(policy) in repr(simulator)
-        simulator.controls.retrain.value = False
+        simulator.change(retrain=False)
         assert not count(simulator.run(), Retrained)
     finally:
         simulator.close()
 
 
 def test_run_when_the_service_answers_hardly_a_flight_then_tells_that_and_no_low_accuracy(sim):
-    sim.controls.weeks.value = 5
+    sim.change(weeks=5)
     sim.run("refused")
     assert set(sim.result.alerts["rule"]) == {"flights unanswered"}
     assert re.search(
@@ -121,15 +130,15 @@ def test_picture_when_a_run_is_repeated_then_is_the_same(sim):
 
 
 def test_run_button_when_clicked_then_shows_at_once_that_it_runs(sim):
-    sim.controls.run.click()
-    assert sim.view.mode == "running" and sim.controls.run.disabled
+    heard = sim.view.heard
+    press(sim, "play")
+    assert sim.view.mode == "running" and sim.view.heard == heard + 1
     assert settled(sim) == "finished"
-    assert not sim.controls.run.disabled
 
 
 def test_run_button_when_clicked_twice_then_one_run_happens(sim):
-    sim.controls.run.click()
-    sim.controls.run.click()
+    press(sim, "play")
+    press(sim, "play")
     assert settled(sim) == "finished"
     assert count(sim, RunStarted) == 1 and count(sim, WeekScored) == 2
 
@@ -144,16 +153,16 @@ def test_step_when_taken_again_and_again_then_walks_stages_then_weeks(sim):
 
 
 def test_step_button_when_clicked_then_rests_after_one_stage_and_can_continue(sim):
-    sim.controls.step.click()
+    press(sim, "step")
     assert settled(sim) == "paused"
-    assert sim.controls.run.description == "Continue" and sim.controls.first.disabled
-    sim.controls.run.click()
+    assert "Paused: after Data." in sim.view.status
+    press(sim, "play")
     assert settled(sim) == "finished"
 
 
 def test_pause_when_pressed_during_a_run_then_rests_and_continues(sim):
-    sim.controls.run.click()
-    sim.controls.pause.click()
+    press(sim, "play")
+    press(sim, "pause")
     assert settled(sim) == "paused"
     scored = count(sim, StageFinished)
     time.sleep(0.3)
@@ -163,11 +172,11 @@ def test_pause_when_pressed_during_a_run_then_rests_and_continues(sim):
 
 
 def test_reset_when_pressed_during_a_run_then_nothing_late_overwrites_it(sim):
-    sim.controls.run.click()
+    press(sim, "play")
     driver = sim._driver
     while count(sim, StageStarted) < 2:
         time.sleep(0.01)
-    sim.controls.reset.click()
+    press(sim, "reset")
     assert sim.events == () and sim.view.mode == "idle"
     assert driver.wait(PATIENCE)
     time.sleep(0.3)
@@ -177,9 +186,9 @@ def test_reset_when_pressed_during_a_run_then_nothing_late_overwrites_it(sim):
 
 
 def test_run_button_when_pressed_right_after_reset_then_waits_for_the_former_run(sim):
-    sim.controls.run.click()
-    sim.controls.reset.click()
-    sim.controls.run.click()
+    press(sim, "play")
+    press(sim, "reset")
+    press(sim, "play")
     assert settled(sim) == "finished"
     assert count(sim, RunStarted) == 1 and count(sim, WeekScored) == 2
 
@@ -190,40 +199,94 @@ def test_run_button_when_pressed_right_after_reset_then_waits_for_the_former_run
 def test_settings_when_changed_after_a_run_then_the_picture_is_marked_as_the_former_one(sim):
     sim.run()
     assert sim.view.stale == ""
-    sim.controls.first.value = "drift"
+    put(sim, "scenario", "drift")
     assert "former run (Good data, seed 0)" in sim.view.stale
-    sim.controls.first.value = "good"
+    put(sim, "scenario", "good")
     assert sim.view.stale == ""
 
 
-def test_scenario_when_chosen_from_the_menu_then_the_toggle_lets_go_and_back(sim):
-    sim.controls.others.value = "hours"
-    assert sim.controls.first.value is None and sim.config.scenario == "hours"
-    sim.controls.first.value = "drift"
-    assert sim.controls.others.value == "" and sim.config.scenario == "drift"
-    sim.controls.others.value = "celsius"
-    sim.controls.others.value = ""
-    assert sim.config.scenario == "good"
-
-
 def test_weeks_when_the_scenario_is_longer_then_follow_it_and_come_back(sim):
-    sim.controls.others.value = "real-year"
-    assert sim.config.weeks == 39
-    sim.controls.first.value = "good"
-    assert sim.config.weeks == 8 and sim.controls.weeks.max == 17
+    put(sim, "scenario", "real-year")
+    assert sim.config.weeks == sim.view.settings["weeks"] == 39
+    put(sim, "scenario", "good")
+    assert sim.config.weeks == 8
+    put(sim, "weeks", "5")
+    put(sim, "scenario", "drift")
+    assert sim.config.weeks == 5
 
 
 def test_days_when_taken_as_they_were_then_no_seed_is_asked_for(sim):
-    sim.controls.real_days.value = True
-    assert sim.config.seed is None and sim.controls.seed.disabled
-    sim.controls.real_days.value = False
-    assert sim.config.seed == 0 and not sim.controls.seed.disabled
+    put(sim, "seed", None)
+    assert sim.config.seed is None and sim.view.settings["seed"] is None
+    put(sim, "seed", "3")
+    assert sim.config.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("85", 0.85), ("92%", 0.92), ("0.9", 0.9), (" 99.5 % ", 0.995)]
+)
+def test_threshold_when_typed_in_any_usual_form_then_is_understood(sim, typed, meant):
+    assert put(sim, "threshold", typed) == ""
+    assert sim.config.threshold == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "why"),
+    [
+        ("threshold", "", "from 50 to 99.9"),
+        ("threshold", "high", "from 50 to 99.9"),
+        ("threshold", "100", "from 50 to 99.9"),
+        ("threshold", "0.3%", "from 50 to 99.9"),
+        ("weeks", "", "a whole number"),
+        ("weeks", "18", "1 to 17 weeks"),
+        ("seed", "-1", "from 0 to 4294967295"),
+        ("scenario", "dirft", "no scenario 'dirft'"),
+        ("pace", "fast", "'watch', 'quick', 'instant'"),
+        ("colour", "red", "no setting 'colour'"),
+    ],
+)
+def test_setting_when_it_cannot_be_then_says_why_and_keeps_the_former(sim, name, typed, why):
+    before = sim.settings
+    assert why in put(sim, name, typed)
+    assert sim.settings == before
+    assert put(sim, "weeks", "2") == ""
+
+
+def test_settings_when_a_run_is_under_way_then_only_the_pace_can_change(sim):
+    press(sim, "step")
+    assert settled(sim) == "paused"
+    assert "A run is under way" in put(sim, "weeks", "3")
+    assert put(sim, "pace", "quick") == "" and sim.config.weeks == 2
+    press(sim, "reset")
+
+
+def test_pace_when_a_week_a_second_then_weeks_lie_so_far_apart_and_the_run_counts_its_work(sim):
+    sim.change(pace="watch", weeks=3)
+    times = []
+    sim.view.observe(lambda change: times.append(time.monotonic()), "chart")
+    sim.play()
+    assert settled(sim) == "finished"
+    sim.view.unobserve_all("chart")
+    sim.change(pace="instant")
+    assert times[-1] - times[-3] > 1.8
+    assert sim.state.seconds < times[-1] - times[0] + 3
+
+
+def test_pace_when_changed_in_a_run_then_holds_at_once(sim):
+    sim.change(pace="watch", weeks=17)
+    press(sim, "play")
+    while count(sim, WeekScored) < 1:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    put(sim, "pace", "instant")
+    assert settled(sim) == "finished"
+    assert time.monotonic() - begun < 14
 
 
 def test_days_when_a_simulator_is_made_without_seed_then_are_as_they_were():
     made = PipelineSimulator(seed=None)
     made.close()
-    assert made.controls.real_days.value and made.controls.seed.disabled
+    assert made.view.settings["seed"] is None
     assert "seed=None" in repr(made)
 
 
@@ -257,12 +320,12 @@ def test_run_when_the_scenario_is_unknown_then_changes_nothing(sim):
 def test_run_button_when_the_store_is_locked_then_says_so_and_works_later(sim, shared_workspace):
     connection = sqlite3.connect(shared_workspace.database, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
-    sim.controls.run.click()
+    press(sim, "play")
     assert settled(sim) == "failed"
     connection.close()
     assert "locked by another program" in sim.view.status
     assert isinstance(sim.error, CourseError)
-    sim.controls.run.click()
+    press(sim, "play")
     assert settled(sim) == "finished"
 
 
@@ -276,7 +339,7 @@ def test_run_when_the_store_is_locked_then_raises_the_same_sentence(sim, shared_
 
 
 def test_run_when_the_service_dies_in_the_middle_then_raises_and_a_new_run_works(sim):
-    sim.controls.weeks.value = 4
+    sim.change(weeks=4)
     for _ in range(7):
         sim.step()
     psutil.Process(sim.service.pid).kill()
@@ -295,10 +358,10 @@ def test_run_when_something_unforeseen_breaks_then_is_shown_and_logged(sim, monk
     logged: list = []
     monkeypatch.setattr(loop, "run_pipeline", broken)
     monkeypatch.setattr(threading, "excepthook", logged.append)
-    sim.controls.run.click()
+    press(sim, "play")
     assert settled(sim) == "failed"
     assert "ZeroDivisionError: by &lt;nothing&gt;" in sim.view.status
-    assert stage_state(sim.state, "data") == "failed" and not sim.controls.run.disabled
+    assert stage_state(sim.state, "data") == "failed"
     with pytest.raises(ZeroDivisionError):
         sim.run()
     time.sleep(0.1)
@@ -369,7 +432,7 @@ def test_driver_when_cancelled_while_resting_then_closes_its_source():
 def test_scenario_when_changed_after_the_long_year_was_shown_then_the_settings_stay_valid(sim):
     sim.run()
     for scenario, weeks in (("real-year", 39), ("drift", 8), ("real-year", 39), ("padding", 8)):
-        sim.controls.choose(scenario)
+        sim.change(scenario=scenario)
         assert (sim.config.scenario, sim.config.weeks) == (scenario, weeks)
 
 

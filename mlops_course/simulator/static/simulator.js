@@ -1,13 +1,19 @@
 // Puts the kernel's texts in their places and keeps what belongs to the page: which stage is
 // open, what has the focus, which notes are unfolded, and data moving along the arrows.
 
-const PARTS = ["status", "spoken", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief"];
-const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow"]);
+const PARTS = [
+  "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
+];
+// JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
+const OWN_KEYS = "data-lm-suppress-shortcuts";
+const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_KEYS]);
 const FLOW_MS = 1100;
 
 const FRAME = `
+  <form class="mls-controls"></form>
   <p class="mls-status" data-slot="status"></p>
-  <div class="mls-spoken" role="status" aria-live="polite" data-slot="spoken"></div>
+  <div class="mls-spoken" role="status" data-slot="spoken"></div>
+  <div class="mls-spoken" role="alert" data-slot="urgent"></div>
   <div class="mls-stale" data-slot="stale"></div>
   <section aria-label="Stages of the pipeline" data-slot="strip"></section>
   <section class="mls-detail" aria-label="The chosen stage"></section>
@@ -127,11 +133,30 @@ function render({ model, el }) {
     }
   }
 
-  const show = {
-    figures: showFigures,
-    selected: showSelected,
-    mode: () => (root.dataset.mode = model.get("mode")),
-  };
+  function tellStatus(mode, words) {
+    root.dataset.mode = mode;
+    slot("status").textContent = words;
+    slot("spoken").textContent = words;
+  }
+
+  const form = controls(root.querySelector(".mls-controls"), model, tellStatus);
+
+  function showMode() {
+    root.dataset.mode = model.get("mode");
+    form.watch.mode();
+  }
+
+  // The kernel lives: what stood there about its silence is over.
+  function hear() {
+    form.news();
+    if (root.dataset.mode !== "silent") return;
+    showMode();
+    show.status();
+    show.spoken();
+  }
+
+  const show = { ...form.watch, figures: showFigures, selected: showSelected, mode: showMode };
+  show.heard = form.heard;
   for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
   show.strip = () => {
     fill(slot("strip"), model.get("strip"));
@@ -156,23 +181,32 @@ function render({ model, el }) {
     model.save_changes();
   });
 
-  // The kernel went away: say so instead of showing a run that nobody drives any more.
-  function showLost() {
-    if (!root.closest(".jupyter-widgets-disconnected")) return;
-    root.dataset.mode = "lost";
-    fill(slot("status"), "The kernel is gone, and what was running with it. Run this cell again.");
-    fill(slot("spoken"), "The kernel is gone. Run this cell again.");
+  // A key alone is ours, and must not cut a cell; with Ctrl, Alt or Cmd it is the notebook's.
+  function takeKey(event) {
+    if (!root.contains(event.target)) return;
+    event.target.toggleAttribute(OWN_KEYS, !(event.ctrlKey || event.altKey || event.metaKey));
   }
+  window.addEventListener("keydown", takeKey, { capture: true });
+
+  const showLost = () => root.closest(".jupyter-widgets-disconnected") && form.lost();
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
 
   for (const [name, refresh] of Object.entries(show)) {
     refresh();
     model.on(`change:${name}`, refresh);
+    model.on(`change:${name}`, hear);
   }
+  form.news();
+  lost();
   return () => {
+    window.removeEventListener("keydown", takeKey, { capture: true });
     model.off("comm_live_update", lost);
-    for (const [name, refresh] of Object.entries(show)) model.off(`change:${name}`, refresh);
+    for (const [name, refresh] of Object.entries(show)) {
+      model.off(`change:${name}`, refresh);
+      model.off(`change:${name}`, hear);
+    }
+    form.end();
   };
 }
 

@@ -1,0 +1,155 @@
+"""What a person sets before a run: the values, what the page offers, and what somebody typed.
+
+No widget lives here. The page shows `choices` and `shown`, and sends back what was typed as text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import short
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+
+FIRST_CHOICE = ("good", "drift")
+RETRAIN_WORDS: Mapping[object, str] = {True: "auto", False: "never"}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast weeks pass on the screen: its words, and seconds from one week to the next."""
+
+    words: str
+    seconds: float
+
+
+PACES: Mapping[str, Pace] = {
+    "watch": Pace("a week a second", 1.0),
+    "quick": Pace("four weeks a second", 0.25),
+    "instant": Pace("as fast as it runs", 0.0),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run, and a key of `PACES`.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such pace; `RunConfig` refuses what it cannot run.
+    """
+
+    config: RunConfig
+    pace: str = "watch"
+
+    def __post_init__(self) -> None:
+        if self.pace not in PACES:
+            raise ParameterError(
+                f"The pace is {short(self.pace)!r}.",
+                f"It is {', '.join(map(repr, PACES))}.",
+                "Choose one of them.",
+            )
+
+
+def changed(settings: Settings, name: str, value: object) -> Settings:
+    """Return settings with one of them changed; a text is read as somebody would type it.
+
+    Parameters
+    ----------
+    name
+        ``scenario``, ``weeks``, ``seed``, ``threshold``, ``retrain`` or ``pace``.
+    value
+        As `PipelineSimulator` takes it, or a text: ``"85"``, ``"85%"`` and ``"0.85"`` are one
+        threshold.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such setting, or the value is none that it may have.
+
+    >>> usual = Settings(RunConfig())
+    >>> changed(usual, "threshold", "85%").config.threshold
+    0.85
+    """
+    if name not in ("scenario", "weeks", "seed", "threshold", "retrain", "pace"):
+        raise ParameterError(
+            f"There is no setting {short(name)!r}.",
+            "The settings are scenario, weeks, seed, threshold, retrain and pace.",
+            "Change one of these.",
+        )
+    if name == "pace":
+        return replace(settings, pace=str(value))
+    if name == "scenario":
+        return replace(settings, config=_moved(settings.config, str(value)))
+    if isinstance(value, str):
+        value = _threshold(value) if name == "threshold" else _whole(name, value)
+    if name == "retrain":
+        value = RETRAIN_WORDS.get(value, str(value))
+    given: dict[str, Any] = {name: value}
+    return replace(settings, config=replace(settings.config, **given))
+
+
+def choices() -> dict[str, object]:
+    """Return what the page offers, the same for every simulator."""
+    first = {SCENARIOS[name].incident.name for name in FIRST_CHOICE}
+    others = [name for name in SCENARIOS if name not in first and name not in FIRST_CHOICE]
+    return {
+        "first": [[name, SCENARIOS[name].title] for name in FIRST_CHOICE],
+        "others": [[name, SCENARIOS[name].title] for name in others],
+        "paces": [[name, pace.words] for name, pace in PACES.items()],
+        "most_weeks": {name: scenario.max_weeks for name, scenario in SCENARIOS.items()},
+    }
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """Return the settings as the page shows them; ``none`` and ``clock`` are *good*, *drift*."""
+    config = settings.config
+    return {
+        "scenario": _known_as(config.scenario),
+        "weeks": config.planned_weeks,
+        "seed": config.seed,
+        "threshold": f"{100 * config.threshold:g}%",
+        "retrain": config.retrain != "never",
+        "pace": settings.pace,
+    }
+
+
+def _known_as(scenario: str) -> str:
+    alike = {SCENARIOS[name].incident.name: name for name in FIRST_CHOICE}
+    return alike.get(scenario, scenario)
+
+
+def _moved(config: RunConfig, scenario: str) -> RunConfig:
+    """Return settings with another scenario, and with its own weeks where its year is another."""
+    chosen = RunConfig(scenario)
+    alike = SCENARIOS[scenario].max_weeks == SCENARIOS[config.scenario].max_weeks
+    weeks = config.planned_weeks if alike else chosen.planned_weeks
+    return replace(config, scenario=scenario, weeks=weeks)
+
+
+def _whole(name: str, typed: str) -> int:
+    try:
+        return int(typed)
+    except ValueError:
+        raise ParameterError(
+            f"{name.capitalize()}: {short(typed)!r} was typed.",
+            "It is a whole number.",
+            "It stays as it was.",
+        ) from None
+
+
+def _threshold(typed: str) -> float:
+    """Read an accuracy: a percentage, with its sign or without, or a share below 1."""
+    try:
+        number = float(typed.strip().removesuffix("%"))
+    except ValueError:
+        number = float("nan")
+    share = number if number < 1 and "%" not in typed else number / 100
+    if not 0.5 <= share <= 0.999:
+        raise ParameterError(
+            f"Alert below: {short(typed)!r} was typed.",
+            "It is a percentage from 50 to 99.9, such as 85 or 92%.",
+            "It stays as it was.",
+        )
+    return round(share, 6)
