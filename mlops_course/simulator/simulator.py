@@ -81,6 +81,7 @@ class PipelineSimulator:
     service: Service
     settings: Settings
     view: Picture
+    _newest = 0  # how many were made: one made during a run takes the service over after it
 
     # The run: what it said, who drives it or did last, and the settings that it began with.
     _workspace: Workspace | str | Path | None
@@ -90,6 +91,7 @@ class PipelineSimulator:
     _former: Driver | None
     _shown: RunConfig | None
     _at: int | None
+    _newest_then: int
     _warm_up: threading.Thread
 
     # Runs, clicks and timers come from threads of their own: whoever changes the state holds this.
@@ -111,16 +113,12 @@ class PipelineSimulator:
         retrained = RETRAIN_WORDS.get(retrain, str(retrain))
         config = RunConfig(scenario, weeks, seed, threshold, retrained)
         self.settings = Settings(config, pace)
-        self.state = RunState()
-        self.error = None
         self.service = Service()
+        self._forget()
         self._workspace = workspace
         self._policy = policy
-        self._events = []
         self._driver = None
         self._former = None
-        self._shown = None
-        self._at = None
         self._lock = threading.RLock()
         self._next_render = 0.0
         self._timer = None
@@ -129,6 +127,7 @@ class PipelineSimulator:
         self._render()
         idle = [other.service for other in _ALL if other._driver is None]
         _ALL.add(self)
+        PipelineSimulator._newest += 1
         weakref.finalize(self, self.service.close)
         self._warm_up = warm_up(self.service, idle)
 
@@ -196,11 +195,7 @@ class PipelineSimulator:
                 self._driver.tell("cancel")
                 self._former = self._driver
                 self._driver = None
-            self.state = RunState()
-            self.error = None
-            self._shown = None
-            self._at = None
-            self._events = []
+            self._forget()
             self._render()
 
     def look_at(self, moment: int | None) -> None:
@@ -284,6 +279,13 @@ class PipelineSimulator:
 
     # ---- how a run is driven
 
+    def _forget(self, status: str = "idle", shown: RunConfig | None = None) -> None:
+        self.state = RunState(status)
+        self.error = None
+        self._shown = shown
+        self._at = None
+        self._events = []
+
     def _obey(self, message: Mapping[str, Any]) -> None:
         """Do what the page asks: change a setting, or press a button."""
         match message:
@@ -319,11 +321,8 @@ class PipelineSimulator:
     def _begin(self, order: Order, pace: Callable[[], float]) -> Driver:
         with self._lock:
             config = self.config
-            self.state = RunState(status="running")
-            self.error = None
-            self._shown = config
-            self._at = None
-            self._events = []
+            self._forget("running", config)
+            self._newest_then = PipelineSimulator._newest
             driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end, pace)
             driver.follow(self._former)
             driver.tell(order)
@@ -362,6 +361,8 @@ class PipelineSimulator:
             if trouble is not None:
                 self.state = replace(self.state, status="failed", error=why_it_stopped(trouble))
             self._render()
+        if self._newest_then != PipelineSimulator._newest:
+            self.service.close()
 
     # ---- how it is shown
 

@@ -404,6 +404,25 @@ def test_simulator_when_another_is_made_then_an_idle_one_gives_its_service_up(sh
     second.close()
 
 
+def test_simulator_when_another_is_made_during_its_run_then_gives_its_service_up_at_the_end(
+    shared_workspace,
+):
+    first = PipelineSimulator(weeks=17, workspace=shared_workspace)
+    first.play()
+    while count(first, WeekScored) < 1:
+        time.sleep(0.01)
+    second = PipelineSimulator(weeks=1, workspace=shared_workspace)
+    assert first.service.alive
+    first.change(pace="instant")
+    assert settled(first) == "finished"
+    deadline = time.monotonic() + PATIENCE
+    while first.service.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not first.service.alive
+    first.close()
+    second.close()
+
+
 # ---- time as a control
 
 
