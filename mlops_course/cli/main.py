@@ -175,6 +175,8 @@ def _add_simulate(command: AddCommand) -> None:
     parser.add_argument("--price", type=float, metavar="N", help=pricing)
     parser.add_argument("--threshold", type=float, default=0.90, metavar="X")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    recording = "save the run as one HTML page, to be played without a kernel"
+    parser.add_argument("--html", type=Path, metavar="FILE", help=recording)
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
 
 

@@ -1,7 +1,8 @@
-"""MLflow's web interface over the lessons' runs, for JupyterLab's launcher and /mlflow/.
+"""MLflow's web interface, for JupyterLab's launcher: /mlflow/ and /mlflow-simulator/.
 
-jupyter-server-proxy reads `settings` through the entry point in pyproject.toml, starts the
-command when somebody first opens the page, and ends it with JupyterLab. MLflow asks nobody for a
+The lessons and the simulator keep their runs apart, so there are two tiles. jupyter-server-proxy
+reads their settings through the entry points in pyproject.toml, starts the command when somebody
+first opens a page, and ends it with JupyterLab. MLflow asks nobody for a
 password, so no other way leads to it: it listens on a Unix socket in a folder of the learner's
 own (on Windows on a port of this machine), and answers only what carries the secret that the
 proxy adds, after JupyterLab has seen its token.
@@ -11,7 +12,7 @@ import hmac
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -19,11 +20,16 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_course.core.holders import hold
-from mlops_course.core.workspace import open_lessons
+from mlops_course.core.workspace import Workspace, open_lessons, open_workspace
 
 START_SECONDS = 60
 SECRET_HEADER = "X-MLOps-Course-Secret"
 SECRET_VARIABLE = "MLOPS_COURSE_MLFLOW_SECRET"
+STORE_VARIABLE = "MLOPS_COURSE_MLFLOW_STORE"
+STORES: Mapping[str, Callable[[], Workspace]] = {
+    "lessons": open_lessons,
+    "simulator": open_workspace,
+}
 ENVIRONMENT = {
     "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost",
     "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "",
@@ -46,14 +52,23 @@ Open MLflow from JupyterLab's launcher, and make the change there.
 
 def settings() -> dict[str, Any]:
     """Return what jupyter-server-proxy asks for: the command, how to run it, what to add."""
+    return _settings("lessons")
+
+
+def simulator_settings() -> dict[str, Any]:
+    """Return the same for the store of the simulator and of `mlops-course simulate`."""
+    return _settings("simulator")
+
+
+def _settings(store: str) -> dict[str, Any]:
     secret = secrets.token_hex(32)
     return {
         "command": command,
-        "environment": {**ENVIRONMENT, SECRET_VARIABLE: secret},
+        "environment": {**ENVIRONMENT, SECRET_VARIABLE: secret, STORE_VARIABLE: store},
         "request_headers_override": {SECRET_HEADER: secret},
         "unix_socket": sys.platform != "win32",
         "timeout": START_SECONDS,
-        "launcher_entry": {"title": "MLflow"},
+        "launcher_entry": {"title": f"MLflow: {store}"},
     }
 
 
@@ -82,24 +97,24 @@ def command(port: int, unix_socket: str) -> list[str]:
 
 
 def server() -> ASGIApp:
-    """Make the application that `mlflow server` runs, over the lessons' store, with a guard.
+    """Make the application that `mlflow server` runs, over one of `STORES`, with a guard.
 
     Raises
     ------
     KeyError
-        If the environment holds no secret.
+        If the environment holds no secret, or names no store.
     WorkspaceError
-        If the lessons' workspace cannot be used.
+        If the workspace cannot be used.
     """
     secret = os.environ[SECRET_VARIABLE]
-    lessons = open_lessons()
-    hold(lessons.outermost, "MLflow's interface")
+    workspace = STORES[os.environ[STORE_VARIABLE]]()
+    hold(workspace.outermost, "MLflow's interface")
     from mlflow.server import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
     from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import initialize_backend_stores
 
-    os.environ[BACKEND_STORE_URI_ENV_VAR] = lessons.tracking_uri
-    os.environ[ARTIFACT_ROOT_ENV_VAR] = lessons.artifacts.as_uri()
+    os.environ[BACKEND_STORE_URI_ENV_VAR] = workspace.tracking_uri
+    os.environ[ARTIFACT_ROOT_ENV_VAR] = workspace.artifacts.as_uri()
     initialize_backend_stores()
     return Guard(app, secret)
 

@@ -41,7 +41,13 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
     from mlops_course.pipeline.loop import run_pipeline
 
     with closing(run_pipeline(config, workspace, policy=policy)) as events:
-        state = fold(_narrated(events))
+        told = list(_narrated(events))
+    state = fold(told)
+    if options.html is not None:
+        from mlops_course.simulator import recording
+        from mlops_course.simulator.settings import Settings
+
+        say(f"saved {recording.save(told, Settings(config), options.html)}")
     scored: dict[str, Any] = {}
     if policy is not None and not state.error:
         scored = {"policy": options.policy, **score(workspace, config, state, options.price)}

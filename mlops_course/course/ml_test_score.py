@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BY_HAND = 0.5
 AUTOMATED = 1.0
 SECTIONS = ("data", "model", "infrastructure", "monitoring")
+MEANING = """\
+A square is one of the 28 tests (the second of the first row is data.2). Filled: a lesson left
+evidence, 1 from a check that runs by itself, ½ from one done by hand. Dash: does not apply here."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,11 @@ class ScoreCard:
 
 
 def render(workspace: Workspace) -> "Figure":
-    """Draw the card: one square a test, filled by what it earned."""
+    """Draw the card: one square a test, with its number, filled by what it earned."""
     from matplotlib.figure import Figure
 
     known = evidence(workspace)
-    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    figure = Figure(figsize=(7, 2.7), layout="constrained")
     axes = figure.subplots()
     for height, section in enumerate(reversed(SECTIONS)):
         listed = [row for row in rows().values() if row.key.startswith(f"{section}.")]
@@ -159,9 +162,12 @@ def render(workspace: Workspace) -> "Figure":
             mark = "–" if row.not_here else {0.5: "½", 1.0: "1"}.get(points, "")
             ink = "white" if points == AUTOMATED else "black"
             axes.text(place + 0.45, height + 0.4, mark, ha="center", va="center", color=ink)
+            number = row.key.rpartition(".")[2]
+            axes.text(place + 0.06, height + 0.74, number, va="top", fontsize=7, color=ink)
         axes.text(-0.2, height + 0.4, section, ha="right", va="center")
         axes.text(7.2, height + 0.4, f"{sections(workspace)[section]:g}", va="center")
-    axes.set(xlim=(-2.2, 8), ylim=(-0.2, 4.1))
+    axes.text(-2.2, -0.15, MEANING, va="top", fontsize=8)
+    axes.set(xlim=(-2.2, 8), ylim=(-1.0, 4.1))
     least = min(sections(workspace).values())
     axes.set_title(f"ML Test Score {least:g}: the weakest section decides", fontsize=11)
     axes.axis("off")

@@ -1,13 +1,14 @@
-"""Reading a run's events step by step: play, pause, step, cancel, all on one thread."""
+"""Driving a run: its events read step by step on one thread, to play, pause, step and cancel."""
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Literal
 
 from mlops_course.core.errors import CourseError
 from mlops_course.pipeline.events import Event, StageFinished, StageStarted, WeekScored
+from mlops_course.serving.service import Service
 
 Order = Literal["play", "pause", "step", "cancel"]
 
@@ -153,3 +154,37 @@ class Driver:
             self._resting = self._order == "pause"
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._order != "pause")
+
+
+def warm_up(service: Service, idle: Iterable[Service]) -> threading.Thread:
+    """Make ready what a first run would wait for; return the thread that starts the service.
+
+    Parameters
+    ----------
+    idle
+        The services of simulators that run nothing: they are ended, to save memory.
+    """
+
+    def start() -> None:
+        for other in idle:
+            other.close()
+        with suppress(CourseError):
+            service.start()
+
+    threading.Thread(target=_load_pipeline, daemon=True).start()
+    starting = threading.Thread(target=start)
+    starting.start()
+    return starting
+
+
+def _load_pipeline() -> None:
+    import mlops_course.pipeline.loop  # noqa: F401
+
+
+def why_it_stopped(trouble: BaseException) -> str:
+    """Return what ended a run, in a sentence."""
+    if isinstance(trouble, CourseError):
+        return str(trouble)
+    if isinstance(trouble, KeyboardInterrupt):
+        return "The run was interrupted. Press Run pipeline to start again."
+    return f"{type(trouble).__name__}: {trouble} (not foreseen: please report it)."

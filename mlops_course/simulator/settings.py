@@ -10,6 +10,7 @@ from typing import Any
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.wording import drawn
 
 FIRST_CHOICE = ("good", "drift")
 RETRAIN_WORDS: Mapping[object, str] = {True: "auto", False: "never"}
@@ -113,6 +114,16 @@ def shown(settings: Settings) -> dict[str, object]:
         "retrain": config.retrain != "never",
         "pace": settings.pace,
     }
+
+
+def why_stale(ran: RunConfig, now: RunConfig) -> str:
+    """Return why a run is not what the settings say now; empty if it is."""
+    if ran == now:
+        return ""
+    return (
+        f"The settings have changed. Below is still the former run "
+        f"({SCENARIOS[ran.scenario].title}, {drawn(ran.seed)}): press Run pipeline."
+    )
 
 
 def _known_as(scenario: str) -> str:

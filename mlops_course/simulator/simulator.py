@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,19 @@ from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
 from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.policies import Policy
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
-from mlops_course.pipeline.wording import drawn
 from mlops_course.serving.service import Service
-from mlops_course.simulator import alert_log
-from mlops_course.simulator.runner import Driver, Order
-from mlops_course.simulator.settings import PACES, RETRAIN_WORDS, Settings, changed, shown
+from mlops_course.simulator import recording
+from mlops_course.simulator.runner import Driver, Order, warm_up, why_it_stopped
+from mlops_course.simulator.settings import (
+    PACES,
+    RETRAIN_WORDS,
+    Settings,
+    changed,
+    shown,
+    why_stale,
+)
 from mlops_course.simulator.widget import Picture, StillPicture
 
 REFRESH_SECONDS = 0.1
@@ -76,6 +81,7 @@ class PipelineSimulator:
     service: Service
     settings: Settings
     view: Picture
+    _newest = 0  # how many were made: one made during a run takes the service over after it
 
     # The run: what it said, who drives it or did last, and the settings that it began with.
     _workspace: Workspace | str | Path | None
@@ -84,6 +90,8 @@ class PipelineSimulator:
     _driver: Driver | None
     _former: Driver | None
     _shown: RunConfig | None
+    _at: int | None
+    _newest_then: int
     _warm_up: threading.Thread
 
     # Runs, clicks and timers come from threads of their own: whoever changes the state holds this.
@@ -105,15 +113,12 @@ class PipelineSimulator:
         retrained = RETRAIN_WORDS.get(retrain, str(retrain))
         config = RunConfig(scenario, weeks, seed, threshold, retrained)
         self.settings = Settings(config, pace)
-        self.state = RunState()
-        self.error = None
         self.service = Service()
+        self._forget()
         self._workspace = workspace
         self._policy = policy
-        self._events = []
         self._driver = None
         self._former = None
-        self._shown = None
         self._lock = threading.RLock()
         self._next_render = 0.0
         self._timer = None
@@ -122,10 +127,9 @@ class PipelineSimulator:
         self._render()
         idle = [other.service for other in _ALL if other._driver is None]
         _ALL.add(self)
+        PipelineSimulator._newest += 1
         weakref.finalize(self, self.service.close)
-        threading.Thread(target=_load_pipeline, daemon=True).start()
-        self._warm_up = threading.Thread(target=_start, args=(self.service, idle))
-        self._warm_up.start()
+        self._warm_up = warm_up(self.service, idle)
 
     # ---- what a person does
 
@@ -191,11 +195,31 @@ class PipelineSimulator:
                 self._driver.tell("cancel")
                 self._former = self._driver
                 self._driver = None
-            self.state = RunState()
-            self.error = None
-            self._shown = None
-            self._events = []
+            self._forget()
             self._render()
+
+    def look_at(self, moment: int | None) -> None:
+        """Show a moment of the run again, from 0; None returns to the latest.
+
+        A run under way goes on meanwhile. ``view.moments`` names them.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such moment yet.
+        """
+        with self._lock:
+            if moment is not None:
+                recording.check_moment(moment, self._events)
+            self._at = moment
+            self._render()
+
+    def save(self, path: str | Path) -> Path:
+        """Save the run as one HTML page that needs neither kernel nor network.
+
+        Raises what `recording.save` raises.
+        """
+        return recording.save(*self._recorded(), Path(path))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a run in the background has paused or ended; False if time ran out."""
@@ -248,7 +272,19 @@ class PipelineSimulator:
         still = self.picture().html()
         return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
 
+    def _recorded(self) -> tuple[tuple[Event, ...], Settings]:
+        """Return the run so far, and the settings that it began with."""
+        with self._lock:
+            return self.events, replace(self.settings, config=self._shown or self.config)
+
     # ---- how a run is driven
+
+    def _forget(self, status: str = "idle", shown: RunConfig | None = None) -> None:
+        self.state = RunState(status)
+        self.error = None
+        self._shown = shown
+        self._at = None
+        self._events = []
 
     def _obey(self, message: Mapping[str, Any]) -> None:
         """Do what the page asks: change a setting, or press a button."""
@@ -261,6 +297,11 @@ class PipelineSimulator:
                 self.pause()
             case {"order": "reset"}:
                 self.reset()
+            case {"order": "save"}:
+                name = f"{self.config.scenario}.html"
+                self.view.send({"name": name, "page": recording.page(*self._recorded())})
+            case {"look": moment}:
+                self.look_at(moment)
 
     def _order(self, order: Order) -> Driver | None:
         """Begin or continue in the background; None when a run is already under way."""
@@ -280,10 +321,8 @@ class PipelineSimulator:
     def _begin(self, order: Order, pace: Callable[[], float]) -> Driver:
         with self._lock:
             config = self.config
-            self.state = RunState(status="running")
-            self.error = None
-            self._shown = config
-            self._events = []
+            self._forget("running", config)
+            self._newest_then = PipelineSimulator._newest
             driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end, pace)
             driver.follow(self._former)
             driver.tell(order)
@@ -320,8 +359,10 @@ class PipelineSimulator:
             self._former = driver
             self.error = trouble
             if trouble is not None:
-                self.state = replace(self.state, status="failed", error=_sentence(trouble))
+                self.state = replace(self.state, status="failed", error=why_it_stopped(trouble))
             self._render()
+        if self._newest_then != PipelineSimulator._newest:
+            self.service.close()
 
     # ---- how it is shown
 
@@ -339,46 +380,18 @@ class PipelineSimulator:
         with self._lock:
             self._timer = None
             self._next_render = time.monotonic() + REFRESH_SECONDS
-            self.view.settings = shown(self.settings)
-            self.view.show(self.state, self._stale(), self._debrief())
+            marks = recording.moments(self._events)
+            told = {"moments": [mark.name for mark in marks], "settings": shown(self.settings)}
+            if self._at is None:
+                self.view.show(self.state, self._stale(), at=-1, **told)
+                return
+            past = recording.state_at(self._events, marks[self._at])
+            now = recording.looking_back(marks[self._at]) | {"mode": self.state.status}
+            self.view.show(past, self._stale(), at=self._at, **now, **told)
 
     def _stale(self) -> str:
-        shown = self._shown
-        if shown is None or self.state.status not in ("finished", "failed"):
-            return ""
-        if shown == self.config:
-            return ""
-        return (
-            f"The settings have changed. Below is still the former run "
-            f"({SCENARIOS[shown.scenario].title}, {drawn(shown.seed)}): press Run pipeline."
-        )
-
-    def _debrief(self) -> str:
-        if self.state.started is None:
-            return ""
-        scenario = SCENARIOS[self.state.started.scenario]
-        return alert_log.debrief(self.state, scenario.story, scenario.response)
+        is_over = self.state.status in ("finished", "failed")
+        return why_stale(self._shown, self.config) if is_over and self._shown else ""
 
 
 _ALL: "weakref.WeakSet[PipelineSimulator]" = weakref.WeakSet()
-
-
-def _load_pipeline() -> None:
-    """Import what a first run would wait for."""
-    import mlops_course.pipeline.loop  # noqa: F401
-
-
-def _start(service: Service, idle: list[Service]) -> None:
-    """Start a service ahead of its first run; idle simulators give theirs up, to save memory."""
-    for other in idle:
-        other.close()
-    with suppress(CourseError):
-        service.start()
-
-
-def _sentence(trouble: BaseException) -> str:
-    if isinstance(trouble, CourseError):
-        return str(trouble)
-    if isinstance(trouble, KeyboardInterrupt):
-        return "The run was interrupted. Press Run pipeline to start again."
-    return f"{type(trouble).__name__}: {trouble} (not foreseen: please report it)."

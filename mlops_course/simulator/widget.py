@@ -13,6 +13,7 @@ from markupsafe import Markup
 from mlops_course.core.errors import ParameterError
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
+from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState
 from mlops_course.simulator import alert_log, poster, views
 from mlops_course.simulator.markup import element, join
@@ -20,6 +21,39 @@ from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
 _SCRIPTS = ("controls.js", "simulator.js")
+
+
+def script(*names: str) -> str:
+    """Return the page's script, or the files named of it."""
+    texts = [_STATIC.joinpath(name).read_text(encoding="utf-8") for name in names or _SCRIPTS]
+    return "\n".join(texts)
+
+
+def stylesheet_text() -> str:
+    """Return the page's style sheet."""
+    return _STATIC.joinpath("simulator.css").read_text(encoding="utf-8")
+
+
+def about() -> dict[str, str]:
+    """Return what the page says of each stage, the same for every run."""
+    return {stage: str(views.about(stage)) for stage in STAGES}
+
+
+def parts_of(state: RunState) -> dict[str, Any]:
+    """Return a state as the texts of the page, by the names of `Picture`'s traits."""
+    parts: dict[str, Any] = {name: str(view(state)) for name, view in _PARTS.items()}
+    parts["mode"] = state.status
+    parts["figures"] = {stage: str(views.figures(state, stage)) for stage in STAGES}
+    return parts
+
+
+def _debrief(state: RunState) -> Markup:
+    if state.started is None:
+        return Markup("")
+    scenario = SCENARIOS[state.started.scenario]
+    return alert_log.debrief(state, scenario.story, scenario.response)
+
+
 _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "status": lambda state: join(wording.status(state)),
     "spoken": lambda state: join(wording.spoken(state)),
@@ -29,6 +63,7 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "chart": views.accuracy,
     "inputs": views.inputs,
     "log": alert_log.log,
+    "debrief": _debrief,
 }
 
 
@@ -43,15 +78,20 @@ class Picture(anywidget.AnyWidget):
         Why the last change was refused; empty if it was not.
     heard
         How many messages of the page were taken.
+    moments, at
+        The names of the run's moments so far, and the number of the one that is shown, from 0; -1
+        for the latest.
     """
 
-    _esm = "\n".join(_STATIC.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    _css = _STATIC.joinpath("simulator.css").read_text(encoding="utf-8")
+    _esm = script()
+    _css = stylesheet_text()
     _exclusive: threading.RLock
     choices = traitlets.Dict().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
     refused = traitlets.Unicode().tag(sync=True)
     heard = traitlets.Int().tag(sync=True)
+    moments = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    at = traitlets.Int(-1).tag(sync=True)
     mode = traitlets.Unicode().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
     spoken = traitlets.Unicode().tag(sync=True)
@@ -69,8 +109,7 @@ class Picture(anywidget.AnyWidget):
 
     def __init__(self) -> None:
         self._exclusive = threading.RLock()
-        about = {stage: str(views.about(stage)) for stage in STAGES}
-        super().__init__(about=about, choices=choices())
+        super().__init__(about=about(), choices=choices())
 
     def obey(self, take: Callable[[Mapping[str, Any]], None]) -> None:
         """Hand each message of the page to ``take``; what it refuses is shown by the controls."""
@@ -92,21 +131,17 @@ class Picture(anywidget.AnyWidget):
         with self._exclusive:
             super().set_state(sync_data)
 
-    def show(self, state: RunState, stale: str = "", debrief: str = "") -> None:
+    def show(self, state: RunState, stale: str = "", **more: object) -> None:
         """Render a state; parts that look as before are not sent.
 
         Parameters
         ----------
         stale
             A sentence on why the picture is not what the settings say; usually empty.
-        debrief
-            Markup of what truly happened, once the run is over.
+        more
+            Other traits by name; they go before what the state says.
         """
-        parts: dict[str, Any] = {name: str(view(state)) for name, view in _PARTS.items()}
-        parts["mode"] = state.status
-        parts["stale"] = str(join(stale))
-        parts["debrief"] = str(join(debrief))
-        parts["figures"] = {stage: str(views.figures(state, stage)) for stage in STAGES}
+        parts = {**parts_of(state), "stale": str(join(stale)), **more}
         with self._exclusive, self.hold_sync():
             for name, value in parts.items():
                 setattr(self, name, value)

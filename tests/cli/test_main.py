@@ -88,6 +88,19 @@ def test_simulate_when_weeks_go_unanswered_then_json_counts_them_and_nothing_is_
     assert not re.search(r"\bnan\b", done.stderr + done.stdout, re.IGNORECASE)
 
 
+def test_simulate_when_a_page_is_asked_for_then_it_holds_the_run(run, tmp_path):
+    page = tmp_path / "run.html"
+    done = run("simulate", "--weeks", "1", "--html", str(page))
+    assert done.returncode == 0 and f"saved {page}" in done.stderr
+    assert "<title>Pipeline simulator: Good data: 1 week, seed 0</title>" in page.read_text()
+
+
+def test_simulate_when_the_page_cannot_be_written_then_says_so(run, tmp_path):
+    done = run("simulate", "--weeks", "1", "--html", str(tmp_path / "missing" / "run.html"))
+    assert done.returncode == 1
+    assert "run.html cannot be written (No such file or directory)" in done.stderr
+
+
 def test_simulate_when_asked_to_list_then_names_every_scenario(run):
     done = run("simulate", "--list")
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(SCENARIOS)

@@ -24,7 +24,7 @@ from mlops_course.training import tracking
 
 PATIENCE_MS = 120_000
 HUB = "hub.example"
-LAUNCHER_CARD = ".jp-LauncherCard[title^=MLflow]"
+LAUNCHER_CARD = ".jp-LauncherCard[title^='MLflow: {}']"
 CREATE_RUN = """
 async ([experiment, name]) => {
     const body = JSON.stringify({experiment_id: experiment, run_name: name});
@@ -96,7 +96,7 @@ def other_port(tmp_path_factory) -> Iterator[int]:
 def test_mlflow_when_opened_from_the_launcher_then_shows_runs_and_makes_one(learner, store, run_id):
     page, url = learner
     with page.expect_popup() as opened:
-        page.locator(LAUNCHER_CARD).click()
+        page.locator(LAUNCHER_CARD.format("lessons")).click()
     mlflow = opened.value
     mlflow.goto(f"{url}mlflow/#/experiments/{store.experiment_id}/runs")
     mlflow.get_by_text("seen-by-name").first.wait_for()
@@ -106,6 +106,26 @@ def test_mlflow_when_opened_from_the_launcher_then_shows_runs_and_makes_one(lear
     assert mlflow.evaluate(CREATE_RUN, [store.experiment_id, name]) == 200
     runs = store.client.search_runs([store.experiment_id])
     assert name in {run.info.run_name for run in runs}
+
+
+def test_mlflow_of_the_simulator_when_opened_then_shows_its_runs_and_not_the_lessons(
+    browser, lab, run_id
+):
+    simulators = tracking.connect(open_workspace(lab.home))
+    made = simulators.client.create_run(simulators.experiment_id, run_name="a run of the loop")
+    simulators.client.set_terminated(made.info.run_id)
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"{lab.url}lab?reset&token={lab.token}")
+    with page.expect_popup() as opened:
+        page.locator(LAUNCHER_CARD.format("simulator")).click()
+    mlflow = opened.value
+    address = f"{lab.url}mlflow-simulator/#/experiments/{simulators.experiment_id}/runs"
+    mlflow.goto(address)
+    mlflow.get_by_text("a run of the loop").first.wait_for()
+    assert mlflow.get_by_text("seen-by-name").count() == 0
+    mlflow.close()
+    page.close()
 
 
 def test_other_page_when_it_sends_the_learners_cookie_then_changes_nothing(
@@ -135,7 +155,9 @@ def test_mlflow_when_started_by_the_launcher_then_nobody_else_may_enter_its_fold
     headers = {"Authorization": f"token {lab.token}"}
     httpx.get(f"{lab.url}mlflow/", headers=headers, trust_env=False, timeout=90)
     commands = [process.cmdline() for process in lab.process.children(recursive=True)]
-    (command,) = [words for words in commands if "--uds" in words]
-    folder = Path(command[command.index("--uds") + 1]).parent
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert folder.stat().st_uid == psutil.Process().uids().real
+    started = [words for words in commands if "--uds" in words]
+    assert started
+    for command in started:
+        folder = Path(command[command.index("--uds") + 1]).parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert folder.stat().st_uid == psutil.Process().uids().real

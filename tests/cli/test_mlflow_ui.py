@@ -109,6 +109,15 @@ def test_entry_point_when_looked_up_then_gives_settings_that_wait_long_enough():
     assert settings["unix_socket"] is (sys.platform != "win32")
 
 
+def test_entry_points_when_looked_up_then_each_store_has_a_tile_of_its_own():
+    found = entry_points(group="jupyter_serverproxy_servers")
+    tiles = {entry.name: entry.load()() for entry in found if entry.name.startswith("mlflow")}
+    titles = {name: tile["launcher_entry"]["title"] for name, tile in tiles.items()}
+    assert titles == {"mlflow": "MLflow: lessons", "mlflow-simulator": "MLflow: simulator"}
+    stores = {tile["environment"][mlflow_ui.STORE_VARIABLE] for tile in tiles.values()}
+    assert stores == set(mlflow_ui.STORES)
+
+
 def test_settings_when_asked_for_twice_then_the_secrets_differ():
     secrets = {mlflow_ui.settings()["environment"][mlflow_ui.SECRET_VARIABLE] for _ in range(2)}
     assert len(secrets) == 2

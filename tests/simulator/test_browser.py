@@ -143,6 +143,28 @@ def test_lesson_when_worked_through_then_the_alert_of_the_drift_can_be_read(page
         assert log.locator("li[data-kind=done]").count() == 2, log.inner_text()
 
 
+def test_look_back_when_moved_by_keys_then_shows_that_week_and_latest_returns(page):
+    simulator = page.locator(".mls").first
+    with evidence(page, "look-back"):
+        time = simulator.locator("[name=at]")
+        time.focus()
+        time.press("Home")
+        page.wait_for_function("document.querySelector('.mls-moment').textContent === 'Data'")
+        assert simulator.locator(".mls-step[data-state=waiting]").count() == 6
+        assert "Looking back at Data" in simulator.locator(".mls-status").inner_text()
+        press(page, "Latest")
+        page.wait_for_function("document.querySelector('.mls-moment').textContent === 'Monitor'")
+        assert "Finished" in simulator.locator(".mls-status").inner_text()
+
+
+def test_save_button_when_pressed_then_the_page_arrives_and_holds_the_run(page):
+    with evidence(page, "save"), page.expect_download() as arriving:
+        press(page, "Save as a page")
+    saved = arriving.value
+    assert saved.suggested_filename == "drift.html"
+    assert "Data drift: 8 weeks, seed 0" in Path(saved.path()).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("typed", "shown", "refused"),
     [

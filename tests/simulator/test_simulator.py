@@ -404,6 +404,71 @@ def test_simulator_when_another_is_made_then_an_idle_one_gives_its_service_up(sh
     second.close()
 
 
+def test_simulator_when_another_is_made_during_its_run_then_gives_its_service_up_at_the_end(
+    shared_workspace,
+):
+    first = PipelineSimulator(weeks=17, workspace=shared_workspace)
+    first.play()
+    while count(first, WeekScored) < 1:
+        time.sleep(0.01)
+    second = PipelineSimulator(weeks=1, workspace=shared_workspace)
+    assert first.service.alive
+    first.change(pace="instant")
+    assert settled(first) == "finished"
+    deadline = time.monotonic() + PATIENCE
+    while first.service.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not first.service.alive
+    first.close()
+    second.close()
+
+
+# ---- time as a control
+
+
+def test_look_back_when_a_run_has_ended_then_shows_that_week_again_and_returns(sim):
+    sim.change(weeks=3)
+    sim.run()
+    whole = sim.view.chart
+    assert sim.view.moments[6] == "week 1, 2 Sep" and sim.view.at == -1
+    sim.view._handle_custom_msg({"look": 6}, [])
+    assert sim.view.at == 6 and sim.view.mode == "finished"
+    assert "Looking back at week 1, 2 Sep" in sim.view.status
+    assert "over 1 weeks" in sim.view.chart or "over 1 week" in sim.view.chart
+    sim.view._handle_custom_msg({"look": None}, [])
+    assert sim.view.at == -1 and sim.view.chart == whole
+
+
+def test_look_back_when_a_new_run_begins_then_is_over(sim):
+    sim.run()
+    sim.look_at(2)
+    assert sim.run().view.at == -1 and "No alert" in sim.view.status
+
+
+@pytest.mark.parametrize("moment", [-1, 99, "week 4", True])
+def test_look_back_when_there_is_no_such_moment_then_refuses(sim, moment):
+    sim.run()
+    with pytest.raises(ParameterError, match="from 0 to"):
+        sim.look_at(moment)
+    assert sim.view.at == -1
+
+
+def test_save_when_a_run_has_ended_then_writes_its_page_and_the_button_sends_the_same(
+    sim, tmp_path, monkeypatch
+):
+    sim.run()
+    file = sim.save(tmp_path / "run.html")
+    sent: list = []
+    monkeypatch.setattr(sim.view, "send", sent.append)
+    press(sim, "save")
+    assert sent == [{"name": "good.html", "page": file.read_text(encoding="utf-8")}]
+
+
+def test_save_when_nothing_has_run_then_the_page_says_so(sim):
+    press(sim, "save")
+    assert "There is no run to save." in sim.view.refused
+
+
 # ---- the driver alone
 
 
@@ -440,7 +505,7 @@ def test_scenario_when_changed_after_the_long_year_was_shown_then_the_settings_s
     ("given", "meant"), [(True, "auto"), (False, "never"), ("auto", "auto"), ("never", "never")]
 )
 def test_retrain_when_given_in_either_way_then_means_the_same(given, meant, monkeypatch):
-    monkeypatch.setattr("mlops_course.simulator.simulator._start", lambda *_: None)
+    monkeypatch.setattr("mlops_course.simulator.simulator.warm_up", lambda *_: None)
     assert PipelineSimulator(retrain=given).config.retrain == meant
 
 

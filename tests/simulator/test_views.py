@@ -105,11 +105,11 @@ def test_markup_when_a_text_holds_markup_then_says_it_and_does_not_obey_it(place
     assert "onclick" not in read.attributes
 
 
-@pytest.mark.parametrize("part", ["status", "spoken", "stale", "debrief"])
+@pytest.mark.parametrize("part", ["status", "spoken", "stale"])
 def test_page_when_a_sentence_holds_markup_then_says_it_and_does_not_obey_it(part):
     page = Picture()
     failed = fold([*started(), StageFailed("monitor", 1, 0.1, EVIL)])
-    page.show(failed, stale=EVIL, debrief=EVIL)
+    page.show(failed, stale=EVIL)
     read = Reader(getattr(page, part))
     assert EVIL in read.said
     assert "onclick" not in read.attributes

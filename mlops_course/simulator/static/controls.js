@@ -40,6 +40,12 @@ const FORM = `
     <button type="button" data-order="step">Step</button>
     <button type="button" data-order="reset">Reset</button>
     <label>Pace <select name="pace"></select></label>
+    <button type="button" data-order="save">Save as a page</button>
+  </div>
+  <div class="mls-time" hidden>
+    <label>Look back <input name="at" type="range" min="0" step="1"></label>
+    <output class="mls-moment"></output>
+    <button type="button" data-order="latest">Latest</button>
   </div>`;
 
 // Fill `form`, and return how to show the settings, the mode, a refusal, and a lost kernel.
@@ -52,6 +58,7 @@ function controls(form, model, tellStatus) {
   field.pace.append(...paces.map(option));
   const button = (order) => form.querySelector(`[data-order="${order}"]`);
   const run = form.querySelector(".mls-run");
+  const isRecorded = Boolean(model.get("recorded"));
   let waiting = 0;
   let typing = null; // the field in which somebody types: what the kernel says waits until then
 
@@ -102,11 +109,24 @@ function controls(form, model, tellStatus) {
   function showMode() {
     const mode = model.get("mode");
     const busy = mode === "running" || mode === "paused";
-    form.querySelector(".mls-settings").disabled = busy;
-    run.textContent = RUN_WORDS[mode] ?? "Run pipeline";
+    form.querySelector(".mls-settings").disabled = busy || isRecorded;
+    run.textContent = RUN_WORDS[mode] ?? (isRecorded ? "Play" : "Run pipeline");
     run.dataset.order = mode === "running" ? "pause" : "play";
     button("step").setAttribute("aria-disabled", String(mode === "running"));
     button("reset").setAttribute("aria-disabled", String(mode === "idle"));
+  }
+
+  function showTime() {
+    const moments = model.get("moments");
+    const last = moments.length - 1;
+    const at = model.get("at") < 0 ? last : model.get("at");
+    form.querySelector(".mls-time").hidden = last < 1;
+    field.at.max = last;
+    show("at", at);
+    field.at.setAttribute("aria-valuetext", moments[at] ?? "");
+    form.querySelector(".mls-moment").textContent = moments[at] ?? "";
+    button("latest").setAttribute("aria-disabled", String(at === last));
+    button("save").setAttribute("aria-disabled", String(last < 0));
   }
 
   function showRefused() {
@@ -120,15 +140,20 @@ function controls(form, model, tellStatus) {
     if (!pressed || pressed.getAttribute("aria-disabled") === "true") return;
     const { order, scenario } = pressed.dataset;
     if (order === "pause") run.textContent = "Pausing …";
-    send(scenario ? { set: "scenario", value: scenario } : { order });
+    if (order === "latest") send({ look: null });
+    else send(scenario ? { set: "scenario", value: scenario } : { order });
   });
   form.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
     event.target.dispatchEvent(new Event("change", { bubbles: true }));
   });
-  form.addEventListener("input", (event) => (typing = event.target));
+  form.addEventListener("input", ({ target }) => {
+    if (target === field.at) send({ look: Number(target.value) < target.max ? Number(target.value) : null });
+    else typing = target;
+  });
   form.addEventListener("change", (event) => {
     typing = null;
+    if (event.target === field.at) return;
     const { name, value, checked } = event.target;
     if (name === "others") send({ set: "scenario", value: value || first[0][0] });
     else if (name === "real_days") send({ set: "seed", value: checked ? null : field.seed.value || "0" });
@@ -136,8 +161,17 @@ function controls(form, model, tellStatus) {
     else send({ set: name, value });
   });
 
+  button("save").hidden = isRecorded;
   showSettings();
   showMode();
+  showTime();
+  model.on("msg:custom", ({ name, page }) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([page], { type: "text/html" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
   return {
     lost,
     news: () => {
@@ -146,6 +180,12 @@ function controls(form, model, tellStatus) {
     },
     heard: showSettings,
     end: () => clearTimeout(waiting),
-    watch: { settings: showSettings, mode: showMode, refused: showRefused },
+    watch: {
+      settings: showSettings,
+      mode: showMode,
+      refused: showRefused,
+      moments: showTime,
+      at: showTime,
+    },
   };
 }

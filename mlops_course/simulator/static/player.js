@@ -1,0 +1,85 @@
+// Plays a recorded run in a page without a kernel: it answers the picture as the kernel would, from
+// the frames that were kept.
+
+const STAGE_MS = 500;
+const PACES_MS = { watch: 1000, quick: 250, instant: 60 };
+
+class Player {
+  constructor({ frames, ...fixed }) {
+    this.frames = frames;
+    this.listeners = new Map();
+    this.timer = 0;
+    const last = frames.length - 1;
+    this.values = {
+      ...fixed, ...this.frame(last), at: last, selected: "", refused: "", stale: "", heard: 0,
+      recorded: true,
+    };
+  }
+
+  // What is shown at a moment: the first frame, and what changed from one to the next.
+  frame(moment) {
+    return Object.assign({}, ...this.frames.slice(0, moment + 1));
+  }
+
+  get(name) {
+    return this.values[name];
+  }
+
+  set(name, value) {
+    if (this.values[name] === value) return;
+    this.values[name] = value;
+    for (const listener of this.listeners.get(`change:${name}`) ?? []) listener();
+  }
+
+  on(event, listener) {
+    if (!this.listeners.has(event)) this.listeners.set(event, new Set());
+    this.listeners.get(event).add(listener);
+  }
+
+  off(event, listener) {
+    this.listeners.get(event)?.delete(listener);
+  }
+
+  save_changes() {}
+
+  send({ order, set, value, look }) {
+    if (set === "pace") this.set("settings", { ...this.get("settings"), pace: value });
+    if (order === "play") this.play(this.get("at") === this.frames.length - 1 ? 0 : this.get("at"));
+    if (order === "pause") this.rest();
+    if (order === "step") this.show(Math.min(this.get("at") + 1, this.frames.length - 1));
+    if (order === "reset") this.show(0, "paused");
+    if (look !== undefined) this.show(look ?? this.frames.length - 1);
+    this.set("heard", this.get("heard") + 1);
+  }
+
+  show(moment, mode = moment === this.frames.length - 1 ? "finished" : "paused") {
+    clearTimeout(this.timer);
+    const parts = { ...this.frame(moment), at: moment, mode };
+    if (mode === "paused") parts.status = parts.spoken = `At ${this.get("moments")[moment]}.`;
+    for (const [name, part] of Object.entries(parts)) this.set(name, part);
+  }
+
+  rest() {
+    this.show(this.get("at"));
+  }
+
+  play(moment) {
+    if (moment === this.frames.length - 1) return this.show(moment);
+    this.show(moment, "running");
+    const pace = PACES_MS[this.get("settings").pace];
+    const isWeek = this.get("moments")[moment + 1].startsWith("week");
+    const wait = isWeek ? pace : Math.min(STAGE_MS, pace);
+    this.timer = setTimeout(() => this.play(moment + 1), wait);
+  }
+}
+
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
+document.documentElement.dataset.jpThemeLight = String(!isDark);
+const recording = await unpack(document.querySelector("#recording").textContent);
+render({ model: new Player(recording), el: document.querySelector("#picture") });
