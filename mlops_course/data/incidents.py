@@ -95,7 +95,8 @@ _CATALOGUE = (
         "Upstream, the departure time silently changes from the moment the aircraft leaves "
         "the gate to its target take-off time, 20 minutes later.",
         ("X", "Y|X"),
-        "Have the feed repaired; retraining on drifted weeks is a stopgap.",
+        "Have the feed repaired; retraining on drifted weeks is a stopgap, for a model that has "
+        "learned the new meaning reads the repaired feed wrongly.",
         _clock,
     ),
     Incident(

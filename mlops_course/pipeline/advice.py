@@ -214,8 +214,11 @@ def _cost(state: RunState) -> str:
         return "What accuracy was since, nobody knows: no flight has both an answer and a label."
     if not before:
         return ""
-    quiet = "" if alerted_weeks(state, ACCURACY_RULE) else ", and raised no alert"
-    return f"Accuracy was {_both(before)} before it and {_both(since)} since{quiet}."
+    quiet = "" if alerted_weeks(state, ACCURACY_RULE) else ", and no alert was raised on it"
+    served = dict.fromkeys(week.model_version for week in since)
+    parts = {name: [week for week in since if week.model_version == name] for name in served}
+    told = [f"{_both(weeks)} since with v{name}" for name, weeks in parts.items()]
+    return f"Accuracy was {_both(before)} before it, {', '.join(told)}{quiet}."
 
 
 def _both(weeks: Sequence[WeekScored]) -> str:

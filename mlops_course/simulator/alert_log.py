@@ -41,7 +41,7 @@ def log(state: RunState) -> Markup:
         quiet = "No alert so far." if state.weeks else "Alerts and what follows them appear here."
         return join(head, element("p", quiet, class_="mls-quiet"))
     entries = [_entry(state, place, entry) for place, entry in enumerate(state.log)]
-    return join(head, element("ol", *entries, class_="mls-log", tabindex=0))
+    return join(head, element("ol", *entries, class_="mls-log"))
 
 
 def debrief(state: RunState, story: str, response: str) -> Markup:

@@ -26,6 +26,11 @@ from mlops_course.pipeline.state import (
 from mlops_course.pipeline.wording import counted, percent
 
 NO_FIGURE = "–"
+ACCURACY = "Accuracy"
+RULE = "Rule dep_delay > 15"
+CALLED_LATE = "Called late"
+CONFIDENCE = "Own confidence"
+SERVICE = "Service"
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,6 @@ class Stage:
 @cache
 def stage_texts() -> Mapping[str, Stage]:
     """Return the texts of all stages by name, from ``static/stages.json``."""
-    text = (
-        files("mlops_course.simulator").joinpath("static/stages.json").read_text(encoding="utf-8")
-    )
     return {
         name: Stage(
             entry["short"],
@@ -53,8 +55,18 @@ def stage_texts() -> Mapping[str, Stage]:
             tuple(entry["risks"]),
             "\n".join(entry["code"]),
         )
-        for name, entry in json.loads(text).items()
+        for name, entry in json.loads(_static("stages.json")).items()
     }
+
+
+@cache
+def meanings() -> Mapping[str, str]:
+    """Return what the figures mean, by their names, from ``static/words.json``."""
+    return dict(json.loads(_static("words.json")))
+
+
+def _static(name: str) -> str:
+    return files("mlops_course.simulator").joinpath("static", name).read_text(encoding="utf-8")
 
 
 # ---- stages of a run
@@ -171,8 +183,7 @@ class Tile:
 def tiles_of(state: RunState) -> tuple[Tile, ...]:
     """Return what the tiles say, from the accuracy to the service."""
     if not state.weeks:
-        names = ("Accuracy", "Rule dep_delay > 15", "Called late", "Own confidence", "Service")
-        return tuple(Tile(name) for name in names)
+        return tuple(Tile(name) for name in (ACCURACY, RULE, CALLED_LATE, CONFIDENCE, SERVICE))
     week = state.weeks[-1]
     return (
         _accuracy_tile(state, week),
@@ -185,21 +196,21 @@ def tiles_of(state: RunState) -> tuple[Tile, ...]:
 
 def _accuracy_tile(state: RunState, week: WeekScored) -> Tile:
     if not has_accuracy(week):
-        return Tile("Accuracy", note=wording.why_unknown(week))
+        return Tile(ACCURACY, note=wording.why_unknown(week))
     few = f"of {counted(week.labelled, 'flight')}; " if week.unanswered else ""
     bound = (
         f"at most {week.upper:.1%} (one-sided 95%)" if can_tell(week) else wording.why_unknown(week)
     )
     note = f"{few}{bound}, alert below {threshold_of(state):.0%}"
     bad = any(alert.rule == ACCURACY_RULE for alert in alerts_of(state, week.week))
-    return Tile("Accuracy", f"{week.accuracy:.1%}", note, bad)
+    return Tile(ACCURACY, f"{week.accuracy:.1%}", note, bad)
 
 
 def _rule_tile(week: WeekScored) -> Tile:
     lead = (week.accuracy - week.baseline_accuracy) * 100
     note = f"the model is {abs(lead):.1f} points {'better' if lead >= 0 else 'worse'}"
     return Tile(
-        "Rule dep_delay > 15",
+        RULE,
         percent(week.baseline_accuracy, NO_FIGURE),
         wording.why_unknown(week) if isnan(lead) else note,
     )
@@ -207,14 +218,14 @@ def _rule_tile(week: WeekScored) -> Tile:
 
 def _late_tile(week: WeekScored) -> Tile:
     note = f"were late: {percent(week.observed_late)}"
-    return Tile("Called late", percent(week.predicted_late, NO_FIGURE), note)
+    return Tile(CALLED_LATE, percent(week.predicted_late, NO_FIGURE), note)
 
 
 def _confidence_tile(week: WeekScored) -> Tile:
     gap = (week.confidence - week.accuracy) * 100
     note = f"{abs(gap):.1f} points {'above' if gap >= 0 else 'below'} the truth"
     return Tile(
-        "Own confidence",
+        CONFIDENCE,
         percent(week.confidence, NO_FIGURE),
         wording.why_unknown(week) if isnan(gap) else note,
     )
@@ -227,4 +238,4 @@ def _service_tile(week: WeekScored) -> Tile:
     if week.unanswered:
         flights = wording.unanswered(week)
     note = f"a request (median), {counted(week.errors, 'error')}; {flights}"
-    return Tile("Service", latency, note, bad=week.errors > 0 or week.unanswered > 0)
+    return Tile(SERVICE, latency, note, bad=week.errors > 0 or week.unanswered > 0)

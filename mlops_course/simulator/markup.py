@@ -47,6 +47,23 @@ def join(*parts: str) -> Markup:
     return Markup("").join(parts)
 
 
+def term(name: str, meaning: str, key: str) -> Markup:
+    """Return a word that explains itself: under the pointer, and opened by click or key.
+
+    Parameters
+    ----------
+    key
+        What the page knows it by, so that it stays open when the picture is drawn anew.
+    """
+    return element(
+        "details",
+        element("summary", name, title=meaning),
+        element("p", meaning),
+        class_="mls-term",
+        data_key=key,
+    )
+
+
 def stylesheet(rules: str) -> Markup:
     """Return a style element. The rules are a constant of ours: they are not escaped."""
     return element("style", Markup(rules))

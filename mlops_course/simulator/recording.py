@@ -130,7 +130,10 @@ def page(events: Sequence[Event], settings: Settings) -> str:
     packed = b64encode(gzip.compress(json.dumps(recorded).encode(), mtime=0)).decode()
     state = fold(events)
     title = run_title(state.started) if state.started else "A run"
-    told = f"Recorded from a real run on real flights, by mlops-course {version('mlops-course')}."
+    told = (
+        f"Recorded from a real run on real flights, by mlops-course {version('mlops-course')}. "
+        f"Play it, move in time, choose a stage; the settings are those of the run."
+    )
     code = f"{script()}\n{script(_PLAYER)}"
     head = join(
         element("meta", charset="utf-8"),

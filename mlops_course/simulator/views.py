@@ -19,11 +19,12 @@ from mlops_course.simulator.content import (
     Moved,
     Tile,
     card_of,
+    meanings,
     moved_inputs,
     stage_texts,
     tiles_of,
 )
-from mlops_course.simulator.markup import element, icon, join
+from mlops_course.simulator.markup import element, icon, join, term
 
 SHOWN_INPUTS = 7
 
@@ -120,13 +121,20 @@ def _table(record: StageRecord) -> Markup:
     rows = [
         element(
             "tr",
-            element("th", name.replace("_", " "), scope="row"),
+            element("th", _explained(name, record), scope="row"),
             element("td", _figure(value)),
         )
         for name, value in values.items()
     ]
     wrong = element("p", record.message, class_="mls-wrong") if record.message else ""
     return join(element("table", *rows, class_="mls-figures"), wrong)
+
+
+def _explained(name: str, record: StageRecord) -> str:
+    shown = name.replace("_", " ")
+    if shown not in meanings():
+        return shown
+    return term(shown, meanings()[shown], f"{record.stage}-{record.cycle}-{shown}")
 
 
 def _figure(value: float | int | str) -> str:
@@ -222,4 +230,5 @@ def tiles(state: RunState) -> Markup:
 def _tile(tile: Tile) -> Markup:
     mark = icon("alert") if tile.bad else ""
     value = element("dd", element("b", mark, tile.value), element("span", tile.note))
-    return element("div", element("dt", tile.name), value, class_="mls-tile")
+    name = term(tile.name, meanings()[tile.name], f"tile-{tile.name}")
+    return element("div", element("dt", name), value, class_="mls-tile")

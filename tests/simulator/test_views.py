@@ -200,6 +200,18 @@ def test_tiles_when_a_week_is_calm_then_none_is_marked():
     assert views.tiles(fold(started())).count("<b>–</b>") == len(tiles)
 
 
+def test_tiles_when_shown_then_each_name_explains_itself_and_stays_open_when_drawn_anew():
+    rendered = views.tiles(fold(drift_run()))
+    assert rendered.count('<details class="mls-term"') == 5
+    assert rendered.count('data-key="tile-') == 5 and "counts days, not flights" in rendered
+
+
+def test_figures_when_a_name_is_no_plain_word_then_explains_itself():
+    done = StageFinished("deploy", 1, 0.1, "live", {"smoke rows": 200, "version": "1"})
+    rendered = views.figures(fold([done]), "deploy")
+    assert 'data-key="deploy-1-smoke rows"' in rendered and rendered.count("mls-term") == 1
+
+
 def test_tiles_when_accuracy_raised_the_alert_then_it_alone_is_marked():
     state = fold(drift_run()[:-5])
     assert [tile.name for tile in content.tiles_of(state) if tile.bad] == ["Accuracy"]

@@ -47,7 +47,7 @@ class Player {
     if (order === "play") this.play(this.get("at") === this.frames.length - 1 ? 0 : this.get("at"));
     if (order === "pause") this.rest();
     if (order === "step") this.show(Math.min(this.get("at") + 1, this.frames.length - 1));
-    if (order === "reset") this.show(0, "paused");
+    if (order === "reset") this.show(0, "idle");
     if (look !== undefined) this.show(look ?? this.frames.length - 1);
     this.set("heard", this.get("heard") + 1);
   }
@@ -55,7 +55,7 @@ class Player {
   show(moment, mode = moment === this.frames.length - 1 ? "finished" : "paused") {
     clearTimeout(this.timer);
     const parts = { ...this.frame(moment), at: moment, mode };
-    if (mode === "paused") parts.status = parts.spoken = `At ${this.get("moments")[moment]}.`;
+    if (mode === "paused" || mode === "idle") parts.status = parts.spoken = `At ${this.get("moments")[moment]}.`;
     for (const [name, part] of Object.entries(parts)) this.set(name, part);
   }
 

@@ -10,6 +10,8 @@ const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_
 const FLOW_MS = 1100;
 
 const FRAME = `
+  <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
+    arrive more than 15 minutes late?</b> The answer, its label, comes hours later.</p>
   <form class="mls-controls"></form>
   <p class="mls-status" data-slot="status"></p>
   <div class="mls-spoken" role="status" data-slot="spoken"></div>
@@ -162,14 +164,6 @@ function render({ model, el }) {
     fill(slot("strip"), model.get("strip"));
     showFlow();
     showSelected();
-  };
-
-  show.log = () => {
-    const entries = () => root.querySelectorAll(".mls-log > li").length;
-    const before = entries();
-    fill(slot("log"), model.get("log"));
-    const list = root.querySelector(".mls-log");
-    if (list && entries() > before) list.scrollTop = list.scrollHeight;
   };
 
   root.addEventListener("click", (event) => {
