@@ -2,10 +2,10 @@
 
 The lessons and the simulator keep their runs apart, so there are two tiles. jupyter-server-proxy
 reads their settings through the entry points in pyproject.toml, starts the command when somebody
-first opens a page, and ends it with JupyterLab. MLflow asks nobody for a
-password, so no other way leads to it: it listens on a Unix socket in a folder of the learner's
-own (on Windows on a port of this machine), and answers only what carries the secret that the
-proxy adds, after JupyterLab has seen its token.
+first opens a page, and ends it with JupyterLab. MLflow asks nobody for a password, so no other way
+leads to it: it listens on a Unix socket in a folder of the learner's own (on Windows on a port of
+this machine), and answers only what carries the secret that the proxy adds, after JupyterLab has
+seen its token.
 """
 
 import hmac

@@ -35,6 +35,11 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
         options.scenario, options.weeks, options.seed, options.threshold, options.retrain
     )
     policy = _policy(options.policy, options.price)
+    if options.html is not None:
+        from mlops_course.simulator import recording
+        from mlops_course.simulator.settings import Settings
+
+        recording.check_path(options.html)
     workspace = open_workspace()
     end_on_sigterm()
 
@@ -44,9 +49,6 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
         told = list(_narrated(events))
     state = fold(told)
     if options.html is not None:
-        from mlops_course.simulator import recording
-        from mlops_course.simulator.settings import Settings
-
         say(f"saved {recording.save(told, Settings(config), options.html)}")
     scored: dict[str, Any] = {}
     if policy is not None and not state.error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_course.core.errors import ParameterError, WorkspaceError
-from mlops_course.core.files import write_text
+from mlops_course.core.files import check_writing, write_text
 from mlops_course.core.texts import short
 from mlops_course.pipeline.events import Event, StageFailed, StageFinished, StageStarted, WeekScored
 from mlops_course.pipeline.state import RunState, advance, fold
@@ -164,12 +164,24 @@ def save(events: Sequence[Event], settings: Settings, path: Path) -> Path:
     try:
         write_text(path, text)
     except OSError as error:
-        raise WorkspaceError(
-            f"{path} cannot be written ({error.strerror}).",
-            "A recording is one file, in a folder that is there.",
-            "Name another file.",
-        ) from error
+        raise _unwritable(path, error) from error
     return path
+
+
+def check_path(path: Path) -> None:
+    """Raise a `WorkspaceError` if no page can be written there: before a run, and not after it."""
+    try:
+        check_writing(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(
+        f"{path} cannot be written ({error.strerror}).",
+        "A recording is one file, in a folder that is there.",
+        "Name another file.",
+    )
 
 
 def _frames(events: Sequence[Event], marks: Sequence[Moment]) -> list[dict[str, Any]]:

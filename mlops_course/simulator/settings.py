@@ -13,7 +13,6 @@ from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.pipeline.wording import drawn
 
 FIRST_CHOICE = ("good", "drift")
-RETRAIN_WORDS: Mapping[object, str] = {True: "auto", False: "never"}
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,19 @@ def changed(settings: Settings, name: str, value: object) -> Settings:
         return replace(settings, pace=str(value))
     if name == "scenario":
         return replace(settings, config=_moved(settings.config, str(value)))
-    if isinstance(value, str):
-        value = _threshold(value) if name == "threshold" else _whole(name, value)
     if name == "retrain":
-        value = RETRAIN_WORDS.get(value, str(value))
+        value = retrain_word(value)
+    elif isinstance(value, str):
+        value = _threshold(value) if name == "threshold" else _whole(name, value)
     given: dict[str, Any] = {name: value}
     return replace(settings, config=replace(settings.config, **given))
+
+
+def retrain_word(value: object) -> str:
+    """Return what a run calls it: ``auto`` for True, ``never`` for False, and a word as it is."""
+    if isinstance(value, bool):
+        return "auto" if value else "never"
+    return str(value)
 
 
 def choices() -> dict[str, object]:
@@ -98,7 +104,7 @@ def choices() -> dict[str, object]:
     return {
         "first": [[name, SCENARIOS[name].title] for name in FIRST_CHOICE],
         "others": [[name, SCENARIOS[name].title] for name in others],
-        "paces": [[name, pace.words] for name, pace in PACES.items()],
+        "paces": [[name, pace.words, pace.seconds] for name, pace in PACES.items()],
         "most_weeks": {name: scenario.max_weeks for name, scenario in SCENARIOS.items()},
     }
 

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
@@ -23,9 +23,9 @@ from mlops_course.simulator import recording
 from mlops_course.simulator.runner import Driver, Order, warm_up, why_it_stopped
 from mlops_course.simulator.settings import (
     PACES,
-    RETRAIN_WORDS,
     Settings,
     changed,
+    retrain_word,
     shown,
     why_stale,
 )
@@ -81,7 +81,7 @@ class PipelineSimulator:
     service: Service
     settings: Settings
     view: Picture
-    _newest = 0  # how many were made: one made during a run takes the service over after it
+    _made: ClassVar[int] = 0
 
     # The run: what it said, who drives it or did last, and the settings that it began with.
     _workspace: Workspace | str | Path | None
@@ -91,7 +91,7 @@ class PipelineSimulator:
     _former: Driver | None
     _shown: RunConfig | None
     _at: int | None
-    _newest_then: int
+    _made_before_run: int
     _warm_up: threading.Thread
 
     # Runs, clicks and timers come from threads of their own: whoever changes the state holds this.
@@ -110,8 +110,7 @@ class PipelineSimulator:
         policy: Policy | None = None,
         pace: str = "watch",
     ) -> None:
-        retrained = RETRAIN_WORDS.get(retrain, str(retrain))
-        config = RunConfig(scenario, weeks, seed, threshold, retrained)
+        config = RunConfig(scenario, weeks, seed, threshold, retrain_word(retrain))
         self.settings = Settings(config, pace)
         self.service = Service()
         self._forget()
@@ -127,7 +126,7 @@ class PipelineSimulator:
         self._render()
         idle = [other.service for other in _ALL if other._driver is None]
         _ALL.add(self)
-        PipelineSimulator._newest += 1
+        PipelineSimulator._made += 1
         weakref.finalize(self, self.service.close)
         self._warm_up = warm_up(self.service, idle)
 
@@ -142,8 +141,10 @@ class PipelineSimulator:
             If the run cannot start or a stage fails; what happened before is kept.
         """
         if scenario is not None:
-            self.change(scenario=scenario)
+            RunConfig(scenario)  # an unknown one is refused before the former run is forgotten
         self.reset()
+        if scenario is not None:
+            self.change(scenario=scenario)
         self._begin("play", lambda: 0.0).work()
         if self.state.status == "failed":
             raise CourseError("The run stopped.", self.state.error, "What it had finished is kept.")
@@ -181,8 +182,8 @@ class PipelineSimulator:
                     "Wait for its end, or press Reset.",
                 )
             new = self.settings
-            for name, value in values.items():
-                new = changed(new, name, value)
+            for name in sorted(values, key=lambda name: name != "scenario"):
+                new = changed(new, name, values[name])
             self.settings = new
             if self._driver is not None:
                 self._driver.hurry()
@@ -322,7 +323,7 @@ class PipelineSimulator:
         with self._lock:
             config = self.config
             self._forget("running", config)
-            self._newest_then = PipelineSimulator._newest
+            self._made_before_run = PipelineSimulator._made
             driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end, pace)
             driver.follow(self._former)
             driver.tell(order)
@@ -361,7 +362,8 @@ class PipelineSimulator:
             if trouble is not None:
                 self.state = replace(self.state, status="failed", error=why_it_stopped(trouble))
             self._render()
-        if self._newest_then != PipelineSimulator._newest:
+        another_was_made = PipelineSimulator._made != self._made_before_run
+        if another_was_made:
             self.service.close()
 
     # ---- how it is shown

@@ -99,6 +99,7 @@ def test_simulate_when_the_page_cannot_be_written_then_says_so(run, tmp_path):
     done = run("simulate", "--weeks", "1", "--html", str(tmp_path / "missing" / "run.html"))
     assert done.returncode == 1
     assert "run.html cannot be written (No such file or directory)" in done.stderr
+    assert "week 2013" not in done.stderr, "it is said before the run, and not after it"
 
 
 def test_simulate_when_asked_to_list_then_names_every_scenario(run):

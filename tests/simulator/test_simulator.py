@@ -252,6 +252,25 @@ def test_setting_when_it_cannot_be_then_says_why_and_keeps_the_former(sim, name,
     assert put(sim, "weeks", "2") == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [(True, "auto"), (False, "never"), ("auto", "auto"), ("never", "never")]
+)
+def test_retrain_when_changed_in_either_way_then_means_the_same(sim, given, meant):
+    sim.change(retrain=given)
+    assert sim.config.retrain == meant
+
+
+def test_settings_when_changed_together_then_the_scenario_comes_first(sim):
+    sim.change(weeks=39, scenario="real-year")
+    assert (sim.config.scenario, sim.config.weeks) == ("real-year", 39)
+
+
+def test_run_when_another_is_under_way_then_ends_it_and_runs_the_new_scenario(sim):
+    sim.change(pace="watch", weeks=3)
+    sim.play()
+    assert sim.run("drift").state.started.scenario == "drift"
+
+
 def test_settings_when_a_run_is_under_way_then_only_the_pace_can_change(sim):
     press(sim, "step")
     assert settled(sim) == "paused"

@@ -2,7 +2,7 @@
 // the frames that were kept.
 
 const STAGE_MS = 500;
-const PACES_MS = { watch: 1000, quick: 250, instant: 60 };
+const LEAST_MS = 60;
 
 class Player {
   constructor({ frames, ...fixed }) {
@@ -66,7 +66,9 @@ class Player {
   play(moment) {
     if (moment === this.frames.length - 1) return this.show(moment);
     this.show(moment, "running");
-    const pace = PACES_MS[this.get("settings").pace];
+    const chosen = this.get("settings").pace;
+    const [, , seconds] = this.get("choices").paces.find(([name]) => name === chosen);
+    const pace = Math.max(1000 * seconds, LEAST_MS);
     const isWeek = this.get("moments")[moment + 1].startsWith("week");
     const wait = isWeek ? pace : Math.min(STAGE_MS, pace);
     this.timer = setTimeout(() => this.play(moment + 1), wait);
