@@ -14,7 +14,14 @@ from markupsafe import Markup
 
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, threshold_of
-from mlops_course.pipeline.wording import day, model_name, unanswered, week_numbers, why_unknown
+from mlops_course.pipeline.wording import (
+    counted,
+    day,
+    model_name,
+    unanswered,
+    week_numbers,
+    why_unknown,
+)
 from mlops_course.simulator.markup import DOT, TRIANGLE, at, element, join, text
 
 TOP = 34
@@ -117,7 +124,7 @@ def describe(state: RunState) -> str:
         return "Accuracy by week: no week of production has been scored yet."
     alerts = [week.number for week in state.weeks if week.alert]
     told = [
-        f"Accuracy by week over {len(state.weeks)} weeks against an alert threshold of "
+        f"Accuracy by week over {counted(len(state.weeks), 'week')} against an alert threshold of "
         f"{threshold_of(state):.0%}: {_extremes(state)}",
         f"alerts in {week_numbers(alerts)}" if alerts else "no alert",
     ]

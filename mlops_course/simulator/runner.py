@@ -1,5 +1,6 @@
 """Driving a run: its events read step by step on one thread, to play, pause, step and cancel."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -9,6 +10,9 @@ from typing import Literal
 from mlops_course.core.errors import CourseError
 from mlops_course.pipeline.events import Event, StageFinished, StageStarted, WeekScored
 from mlops_course.serving.service import Service
+
+# Seconds from a simulator's making to what it loads beforehand: by then its cell has shown it.
+AFTER_THE_CELL = 0.1
 
 Order = Literal["play", "pause", "step", "cancel"]
 
@@ -63,6 +67,7 @@ class Driver:
 
     def start(self) -> None:
         """Work on a thread of its own, which the interpreter's end does not wait for."""
+        _load_pipeline()
         threading.Thread(target=self._work_apart, name="mlops-simulator", daemon=True).start()
 
     def tell(self, order: Order) -> None:
@@ -171,13 +176,19 @@ def warm_up(service: Service, idle: Iterable[Service]) -> threading.Thread:
         with suppress(CourseError):
             service.start()
 
-    threading.Thread(target=_load_pipeline, daemon=True).start()
+    with suppress(RuntimeError):  # there is no event loop outside a notebook
+        asyncio.get_running_loop().call_later(AFTER_THE_CELL, _load_pipeline)
     starting = threading.Thread(target=start)
     starting.start()
     return starting
 
 
 def _load_pipeline() -> None:
+    """Import what a run needs, on the thread of the cells.
+
+    Were it imported on another, a cell that imports mlflow meanwhile could get it half made:
+    Python breaks a deadlock of two importing threads that way.
+    """
     import mlops_course.pipeline.loop  # noqa: F401
 
 
