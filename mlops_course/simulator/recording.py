@@ -16,10 +16,10 @@ from typing import Any
 from mlops_course.core.errors import ParameterError, WorkspaceError
 from mlops_course.core.files import check_writing, write_text
 from mlops_course.core.texts import short
+from mlops_course.picture.markup import Markup, element, join
 from mlops_course.pipeline.events import Event, StageFailed, StageFinished, StageStarted, WeekScored
 from mlops_course.pipeline.state import RunState, advance, fold
 from mlops_course.pipeline.wording import day, run_title, stage_title
-from mlops_course.simulator.markup import Markup, element, join
 from mlops_course.simulator.settings import Settings, choices, shown
 from mlops_course.simulator.widget import about, parts_of, script, stylesheet_text
 

@@ -11,12 +11,12 @@ import traitlets
 from markupsafe import Markup
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.picture import alert_log, poster, views
+from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState
-from mlops_course.simulator import alert_log, poster, views
-from mlops_course.simulator.markup import element, join
 from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")

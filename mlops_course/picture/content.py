@@ -46,7 +46,7 @@ class Stage:
 
 @cache
 def stage_texts() -> Mapping[str, Stage]:
-    """Return the texts of all stages by name, from ``static/stages.json``."""
+    """Return the texts of all stages by name, from ``texts/stages.json``."""
     return {
         name: Stage(
             entry["short"],
@@ -55,18 +55,18 @@ def stage_texts() -> Mapping[str, Stage]:
             tuple(entry["risks"]),
             "\n".join(entry["code"]),
         )
-        for name, entry in json.loads(_static("stages.json")).items()
+        for name, entry in json.loads(_text("stages.json")).items()
     }
 
 
 @cache
 def meanings() -> Mapping[str, str]:
-    """Return what the figures mean, by their names, from ``static/words.json``."""
-    return dict(json.loads(_static("words.json")))
+    """Return what the figures mean, by their names, from ``texts/words.json``."""
+    return dict(json.loads(_text("words.json")))
 
 
-def _static(name: str) -> str:
-    return files("mlops_course.simulator").joinpath("static", name).read_text(encoding="utf-8")
+def _text(name: str) -> str:
+    return files("mlops_course.picture").joinpath("texts", name).read_text(encoding="utf-8")
 
 
 # ---- stages of a run

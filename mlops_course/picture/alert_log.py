@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from mlops_course.picture.markup import element, icon, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.advice import ending, how_sure, next_move
 from mlops_course.pipeline.events import (
@@ -20,7 +21,6 @@ from mlops_course.pipeline.events import (
     RolledBack,
 )
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
-from mlops_course.simulator.markup import element, icon, join
 
 # The kinds of entries, as the style sheet knows them.
 _KINDS: Mapping[type[LogEntry], str] = {

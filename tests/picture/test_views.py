@@ -20,6 +20,8 @@ from handmade import (
     week,
 )
 
+from mlops_course.picture import alert_log, chart, content, poster, views
+from mlops_course.picture.markup import element, join
 from mlops_course.pipeline.events import (
     STAGES,
     AlertRaised,
@@ -35,8 +37,6 @@ from mlops_course.pipeline.events import (
     StageStarted,
 )
 from mlops_course.pipeline.state import RunState, fold, stage_state
-from mlops_course.simulator import alert_log, chart, content, poster, views
-from mlops_course.simulator.markup import element, join
 from mlops_course.simulator.widget import Picture, StillPicture
 
 PARTS = {

@@ -9,12 +9,8 @@ from math import isnan
 
 from markupsafe import Markup
 
-from mlops_course.pipeline import wording
-from mlops_course.pipeline.events import STAGES
-from mlops_course.pipeline.state import RunState, StageRecord, cycle_of
-from mlops_course.pipeline.wording import counted
-from mlops_course.simulator import chart
-from mlops_course.simulator.content import (
+from mlops_course.picture import chart
+from mlops_course.picture.content import (
     Card,
     Moved,
     Tile,
@@ -24,7 +20,11 @@ from mlops_course.simulator.content import (
     stage_texts,
     tiles_of,
 )
-from mlops_course.simulator.markup import element, icon, join, term
+from mlops_course.picture.markup import element, icon, join, term
+from mlops_course.pipeline import wording
+from mlops_course.pipeline.events import STAGES
+from mlops_course.pipeline.state import RunState, StageRecord, cycle_of
+from mlops_course.pipeline.wording import counted
 
 SHOWN_INPUTS = 7
 

@@ -12,6 +12,7 @@ from math import ceil, floor, isnan
 
 from markupsafe import Markup
 
+from mlops_course.picture.markup import DOT, TRIANGLE, at, element, join, text
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, threshold_of
 from mlops_course.pipeline.wording import (
@@ -22,7 +23,6 @@ from mlops_course.pipeline.wording import (
     week_numbers,
     why_unknown,
 )
-from mlops_course.simulator.markup import DOT, TRIANGLE, at, element, join, text
 
 TOP = 34
 BOTTOM = 214
