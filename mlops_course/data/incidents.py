@@ -34,6 +34,8 @@ class Incident:
         What a good engineer does about it.
     apply
         Takes rows as logged without the incident, returns a changed copy.
+    repairable
+        Whether it is a fault of a feed, whose owner can repair it.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Incident:
     changed: tuple[str, ...]
     response: str
     apply: Callable[[pd.DataFrame], pd.DataFrame]
+    repairable: bool = True
 
 
 def _nothing(rows: pd.DataFrame) -> pd.DataFrame:
@@ -88,6 +91,7 @@ _CATALOGUE = (
         (),
         "Dismiss: nothing is wrong.",
         _nothing,
+        repairable=False,
     ),
     Incident(
         "clock",
@@ -123,6 +127,7 @@ _CATALOGUE = (
         "Retrain: the relation itself has changed, and the old one will not come back. That gains "
         "back only a part: in the new world the rule is wrong more often, too.",
         _padding,
+        repairable=False,
     ),
     Incident(
         "timezone",

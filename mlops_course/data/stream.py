@@ -6,7 +6,7 @@ diverted.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -147,6 +147,22 @@ class Stream:
             struck = struck or bool(hit.any())
             rows = _changed(strike.incident, rows, hit)
         return Week(number, monday, rows.assign(label_at=label_at.to_numpy()), struck)
+
+    def broken_feeds(self, first: date, last: date) -> tuple[Strike, ...]:
+        """Return the strikes whose owner could repair a feed, there on all days of a stretch."""
+        return tuple(
+            strike
+            for strike in self.strikes
+            if strike.incident.repairable
+            and strike.first <= first
+            and (strike.last is None or strike.last >= last)
+        )
+
+    def repaired(self, strikes: Sequence[Strike], day: date) -> "Stream":
+        """Return the same stream without some of its strikes from a day on."""
+        eve = day - timedelta(days=1)
+        ending = [replace(it, last=eve) if it in strikes else it for it in self.strikes]
+        return replace(self, strikes=tuple(ending))
 
     def _label_times(self, rows: pd.DataFrame) -> pd.Series:
         """Return when each label arrives: so long after the landing, for a usual speed in the air.

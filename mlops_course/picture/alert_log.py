@@ -19,6 +19,7 @@ from mlops_course.pipeline.events import (
     Rejected,
     Retrained,
     RolledBack,
+    Told,
 )
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
 
@@ -56,7 +57,7 @@ def debrief(state: RunState, story: str, response: str) -> Markup:
 
 
 def _entry(state: RunState, place: int, entry: LogEntry) -> Markup:
-    kind = _KINDS[type(entry)]
+    kind = "told" if isinstance(entry, Told) else _KINDS[type(entry)]
     sign = icon(kind) if kind in _WITH_ICON else element("i", class_=f"mls-sign-{kind}")
     return element(
         "li",

@@ -6,37 +6,48 @@ candidate costs that candidate: the champion stays, and the run goes on.
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import TypeVar
 
 import pandas as pd
 
+from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.core.errors import CourseError, Refusal, RegistryError, WorkspaceError
 from mlops_course.core.texts import short
 from mlops_course.core.verdicts import Verdict
 from mlops_course.data.flights import labelled
-from mlops_course.data.stream import Week
+from mlops_course.data.stream import Strike, Week
+from mlops_course.deciding.choices import REPAIR_DAYS
+from mlops_course.deciding.decisions import (
+    ACCURACY,
+    Observation,
+    Policy,
+    Repair,
+    Retrain,
+    RollBack,
+    ask,
+    asks,
+    choice,
+    needs_versions,
+    objection,
+)
 from mlops_course.pipeline import stages
 from mlops_course.pipeline.events import (
     STAGES,
+    Answered,
+    Asked,
+    Decided,
     Event,
     Promoted,
     Rejected,
+    Repaired,
+    RepairOrdered,
     Retrained,
     RolledBack,
     StageFinished,
     StageStarted,
-)
-from mlops_course.pipeline.policies import (
-    ACCURACY,
-    Observation,
-    Policy,
-    Retrain,
-    RollBack,
-    ask,
-    needs_versions,
-    objection,
 )
 from mlops_course.pipeline.production import MIN_WEEK_ROWS, ScoredWeek, looked_at
 from mlops_course.pipeline.scenarios import RunConfig
@@ -51,6 +62,14 @@ ENDED = "The alert ended by itself before the candidate was judged."
 
 T = TypeVar("T")
 Steps = Generator[Event, None, T]
+
+
+@dataclass(frozen=True)
+class RepairOrder:
+    """What the owner of the feed was asked for: the day of the answer, and what is broken."""
+
+    due: date
+    broken: tuple[Strike, ...]
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,8 @@ class Cycles:
         The version that serves, and all that did in this run, with their candidates.
     history
         What the policy may know of the weeks so far.
+    repair
+        What the owner of the feed was asked for, and has not answered yet.
     """
 
     config: RunConfig
@@ -100,6 +121,7 @@ class Cycles:
     version: str = ""
     served: dict[str, stages.Candidate] = field(default_factory=dict)
     history: list[Observation] = field(default_factory=list)
+    repair: RepairOrder | None = None
 
     def run_stage(self, stage: str, work: Callable[[], stages.Done[T]]) -> Steps[T]:
         """Yield a stage's start and end around ``work``, and return what it made."""
@@ -151,14 +173,22 @@ class Cycles:
         yield Promoted(week, entry.before, entry.after, reason, candidate.run_id)
         yield from self._deploy(candidate, entry.after, probe)
 
-    def react(self, week: Week, result: ScoredWeek, alerted: bool) -> Steps[None]:
-        """Judge the candidate that waits, once enough is known, and ask the policy."""
+    def react(self, week: Week, result: ScoredWeek, firing: Collection[str]) -> Steps[None]:
+        """Judge the candidate that waits, once enough is known, and ask the policy.
+
+        Parameters
+        ----------
+        firing
+            The alert rules that fired on the week.
+        """
         self.weeks.append(week)
-        self.history.append(self._observed(week, result, alerted))
+        self.history.append(self._observed(week, result, firing))
+        yield from self._hear_of_the_repair(week)
         if self.challenger is not None:
             if result.event.labelled < MIN_COMPARED_ROWS:
                 return
             yield from self._judge(self.challenger, result)
+        yield from self._let_choose(result)
         decision, trouble = ask(self.policy, self.history)
         if trouble:
             yield Rejected(result.event.week, trouble)
@@ -166,8 +196,54 @@ class Cycles:
             yield from self._retrain(week, decision)
         elif isinstance(decision, RollBack):
             yield from self._roll_back(decision, result)
+        elif isinstance(decision, Repair):
+            yield from self._order_repair(week)
 
-    def _observed(self, week: Week, result: ScoredWeek, alerted: bool) -> Observation:
+    def _let_choose(self, result: ScoredWeek) -> Steps[None]:
+        """Ask somebody what to do about the week, if the policy wants that, and note the answer.
+
+        Whoever takes the events may let time pass after the question.
+        """
+        event = result.event
+        if not asks(self.policy, self.history):
+            return
+        yield Asked(event.week, event.number, self.history[-1].alarms)
+        chosen, trouble = choice(self.policy, self.history)
+        if trouble:
+            yield Rejected(event.week, trouble)
+            return
+        self.history[-1] = replace(self.history[-1], chosen=chosen)
+        told = [f"week {week.number}: {week.chosen}" for week in self.history if week.chosen]
+        self.store.client.set_tag(self.run_id, "choices", "; ".join(told))
+        yield Decided(event.week, chosen)
+
+    def _order_repair(self, week: Week) -> Steps[None]:
+        """Ask the owner of the feed, who answers some days later; from then on it is right."""
+        assert self.loaded is not None
+        today = looked_at(week)
+        if self.repair is not None:
+            against = f"The feed's owner is at it already and answers on {self.repair.due}."
+            yield Rejected(week.monday.isoformat(), against)
+            return
+        self._acted()
+        due = today + timedelta(days=REPAIR_DAYS)
+        stream = self.loaded.stream
+        broken = stream.broken_feeds(today, due)
+        self.repair = RepairOrder(due, broken)
+        self.loaded = replace(self.loaded, stream=stream.repaired(broken, due))
+        yield RepairOrdered(week.monday.isoformat(), due.isoformat())
+
+    def _hear_of_the_repair(self, week: Week) -> Steps[None]:
+        if self.repair is None or looked_at(week) < self.repair.due:
+            return
+        monday = week.monday.isoformat()
+        if self.repair.broken:
+            yield Repaired(monday, self.repair.due.isoformat())
+        else:
+            yield Answered(monday)
+        self.repair = None
+
+    def _observed(self, week: Week, result: ScoredWeek, firing: Collection[str]) -> Observation:
         event = result.event
         better: tuple[str, ...] = ()
         if needs_versions(self.policy) and event.labelled >= MIN_COMPARED_ROWS:
@@ -180,7 +256,8 @@ class Cycles:
             better = surely_better(flights, others, flights["probability"].to_numpy())
         return Observation(
             week.number,
-            alerted,
+            ACCURACY_RULE in firing,
+            alarms=tuple(sorted(firing)),
             drifted=event.drifted,
             confidence=event.confidence,
             version=event.model_version,
@@ -260,6 +337,8 @@ class Cycles:
         if candidate is None or candidate is self.champion:
             known = ", ".join(name for name in self.served if name != self.version) or "none"
             against = f"No version {decision.version} to go back to; it served before: {known}."
+        if not decision.version:
+            against = "Not rolled back: no other version has served in this run."
         if against or candidate is None:
             yield Rejected(event.week, against)
             return

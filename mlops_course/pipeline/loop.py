@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlops_course.alerting import notifier
-from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.alerting.rules import Watch
 from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.core.texts import short
@@ -21,6 +20,7 @@ from mlops_course.core.verdicts import Verdict
 from mlops_course.core.workspace import Workspace, open_workspace, own_run_log
 from mlops_course.data.features import vocabulary_of
 from mlops_course.data.flights import FIRST_HELD_OUT
+from mlops_course.deciding.decisions import Policy
 from mlops_course.monitoring import labels
 from mlops_course.pipeline import stages
 from mlops_course.pipeline.cycles import FIRST_CYCLE, Cycles, Steps
@@ -34,7 +34,7 @@ from mlops_course.pipeline.events import (
     StageFinished,
     StageStarted,
 )
-from mlops_course.pipeline.policies import POLICIES, Policy
+from mlops_course.pipeline.policies import POLICIES
 from mlops_course.pipeline.production import (
     Production,
     ScoredWeek,
@@ -43,7 +43,7 @@ from mlops_course.pipeline.production import (
     score_week,
     summary,
 )
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.scenarios import ASK, RunConfig, scenario_of
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 
@@ -68,6 +68,7 @@ def run_pipeline(
         A scoring service to use and keep; without one, the run starts its own and stops it.
     policy
         What decides when to retrain, and on what, instead of the one that ``config.retrain`` names.
+        With ``retrain='ask'`` there must be one, such as ``choices.Choices('look', 'repair')``.
 
     Raises
     ------
@@ -81,6 +82,12 @@ def run_pipeline(
             f"The configuration is {config!r}.",
             "run_pipeline takes a RunConfig.",
             "Write run_pipeline(RunConfig(scenario='good')).",
+        )
+    if config.retrain == ASK and policy is None:
+        raise ParameterError(
+            "The run is to ask at each alert, and nobody is there to answer.",
+            "Without a page it is told beforehand what to choose.",
+            "Write run_pipeline(config, policy=Choices('look', 'repair')).",
         )
     if not isinstance(workspace, Workspace):
         workspace = open_workspace(workspace)
@@ -121,7 +128,7 @@ class _Run:
     def events(self) -> Iterator[Event]:
         """Yield the whole run, and close its MLflow run however it ends."""
         cycles = self.cycles
-        scenario = SCENARIOS[self.config.scenario]
+        scenario = scenario_of(self.config)
         params = {**asdict(self.config), "weeks": self.config.planned_weeks}
         decides = {"policy": self.policy} if self.policy else {}
         try:
@@ -195,7 +202,8 @@ class _Run:
         spent = 0.0
         scored = []
         production = self._open_production(cycles.loaded)
-        for week in cycles.loaded.stream.weeks(self.config.planned_weeks):
+        for number in range(1, self.config.planned_weeks + 1):
+            week = cycles.loaded.stream.week(number)  # a repair may have changed what it delivers
             cycles.stage = "monitor"
             cycles.stage_started = time.perf_counter()
             former = cycles.former.result.model if cycles.former else None
@@ -207,7 +215,7 @@ class _Run:
             spent += time.perf_counter() - cycles.stage_started
             yield result.event
             yield from self._tell(result)
-            yield from cycles.react(week, result, alerted=ACCURACY_RULE in self.firing)
+            yield from cycles.react(week, result, self.firing)
         alerted = sum(event.alert for event in scored)
         headline = f"{_counted(alerted, 'alert')} in {_counted(len(scored), 'week')}"
         yield StageFinished("monitor", FIRST_CYCLE, spent, headline, summary(scored))

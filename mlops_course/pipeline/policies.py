@@ -7,203 +7,33 @@ passes: the loop on a real service, `retraining.trials` on a table of models by 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan, nan
-from numbers import Integral, Real
+from math import isnan
 from statistics import fmean
-from typing import Protocol
 
-from mlops_course.core.errors import ParameterError
-from mlops_course.core.texts import short
+from mlops_course.deciding.decisions import (
+    ACCURACY,
+    DRIFT,
+    ESTIMATE,
+    SCHEDULE,
+    Decision,
+    Observation,
+    Policy,
+    Retrain,
+    RollBack,
+    Wait,
+    Window,
+    objection,
+)
 
 RETRAIN_WEEKS = 2
 OF_WEEKS = 3
 QUARTER = 13  # weeks
-# What a decision answers to. The first three are alarms: something was seen.
-ACCURACY = "accuracy"
-DRIFT = "drift"
-ESTIMATE = "estimate"
-SCHEDULE = "schedule"
-HAND = "hand"
-ALARMS = (ACCURACY, DRIFT, ESTIMATE)
+LAST_QUARTER = Window(QUARTER)
 # How far the model's own confidence must fall below that of its first weeks: as far as an estimate
 # without labels may be off (`monitoring.estimation`). From April to December 2013, with nothing
 # broken, two of 39 weeks of the first model lie further below, and 17 lie two points below or more.
 FALL = 0.04
 FIRST_WEEKS = 4
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What a policy may know of one week.
-
-    Attributes
-    ----------
-    number
-        The week of production, counted from 1.
-    alerted
-        Whether the rule on accuracy fired.
-    acted
-        Whether a candidate was trained, judged or dropped, or a version rolled back to, after that
-        week.
-    moved
-        Whether another version became champion after that week.
-    drifted
-        The features that were stranger than in each reference week; it takes no labels.
-    confidence
-        Mean confidence of the model in its calls, which takes no labels either; NaN where nothing
-        was answered.
-    version
-        The version that served.
-    better
-        Versions that served before and would surely have called more of the week's flights right,
-        best first. Only policies that say ``needs_versions`` are told.
-    """
-
-    number: int
-    alerted: bool
-    acted: bool = False
-    moved: bool = False
-    drifted: tuple[str, ...] = ()
-    confidence: float = nan
-    version: str = ""
-    better: tuple[str, ...] = ()
-
-
-def _is_positive(value: object, whole: bool) -> bool:
-    """Return whether a value is a number above 0; it may come from NumPy."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    return float(value) > 0 and (isinstance(value, Integral) or not whole)
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which flights to train on.
-
-    Attributes
-    ----------
-    weeks
-        The last so many weeks that there are; None for all. Where production has fewer, those
-        before it count, too.
-    flights
-        About how many of their flights to take, by lot; None for all.
-    half_life
-        Weeks after which a flight is taken half as often as a new one, by lot; None for all ages
-        alike. On average that weighs them so, and a training takes no longer than on few weeks.
-
-    Raises
-    ------
-    ParameterError
-        If one of them is no number above 0.
-    """
-
-    weeks: int | None = None
-    flights: int | None = None
-    half_life: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in list(vars(self).items()):
-            if value is None:
-                continue
-            whole = name != "half_life"
-            if not _is_positive(value, whole):
-                raise ParameterError(
-                    f"The window's {name} is {short(repr(value))}.",
-                    f"It is a {'whole ' if whole else ''}number above 0, or None.",
-                    "Write for instance Window(weeks=13).",
-                )
-            number = float(value)  # equal windows have equal names, whatever their numbers are
-            object.__setattr__(self, name, int(number) if number.is_integer() else number)
-
-    def __str__(self) -> str:
-        """Say which flights, in a few words."""
-        parts = [f"the last {self.weeks} weeks" if self.weeks else "all weeks"]
-        if self.flights:
-            parts.append(f"{self.flights:,} flights of them")
-        if self.half_life:
-            parts.append(f"half as many after {self.half_life:g} weeks")
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
-class Retrain:
-    """Train a candidate on these flights, and why."""
-
-    window: Window
-    because: str = HAND
-
-
-@dataclass(frozen=True)
-class RollBack:
-    """Let a version serve again that served before, and why."""
-
-    version: str
-    because: str = HAND
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Do nothing this week."""
-
-
-Decision = Retrain | RollBack | Wait
-
-
-class Policy(Protocol):
-    """Anything that decides after each week.
-
-    Two more things are asked of a policy that has them: ``needs_versions``, whether it wants to
-    know of versions that served before, and ``objection(history)``, why no version may become
-    champion now, as a sentence; empty if nothing stands against it.
-    """
-
-    def decide(self, history: Sequence[Observation]) -> Decision:
-        """Return what to do after the last week of the history, which is not empty."""
-
-
-# ---- asking one
-
-
-def ask(policy: Policy, history: Sequence[Observation]) -> tuple[Decision, str]:
-    """Return a policy's decision, and what is wrong with it; then the decision is to wait.
-
-    Whatever a policy raises or returns, whoever asks goes on, and the history stays as it is.
-
-    >>> ask(NeverRetrain(), [Observation(1, alerted=True)])
-    (Wait(), '')
-    """
-    try:
-        decision: object = policy.decide(tuple(history))
-    except Exception as error:  # a policy is anybody's code
-        return Wait(), f"The policy failed ({_named(error)}): nothing was done."
-    match decision:
-        case Retrain(window=Window()) | RollBack(version=str()) | Wait():
-            return decision, ""
-    return Wait(), f"The policy said {short(repr(decision))}, no decision: nothing was done."
-
-
-def objection(policy: Policy, history: Sequence[Observation]) -> str:
-    """Return why no version may become champion now, as the policy has it; empty if one may."""
-    says = getattr(policy, "objection", None)
-    if says is None:
-        return ""
-    try:
-        return str(says(tuple(history)) or "")
-    except Exception as error:
-        return f"The policy failed ({_named(error)}): nothing was promoted."
-
-
-def needs_versions(policy: Policy) -> bool:
-    """Return whether a policy wants to know how versions that served before would have done."""
-    return bool(getattr(policy, "needs_versions", False))
-
-
-def _named(error: Exception) -> str:
-    said = short(str(error)).strip()
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-# ---- the policies
 
 
 @dataclass(frozen=True)
@@ -225,7 +55,7 @@ class RetrainOnSchedule:
     """
 
     every: int = 1
-    window: Window = Window(QUARTER)
+    window: Window = LAST_QUARTER
 
     def decide(self, history: Sequence[Observation]) -> Decision:
         """Retrain when the number of the last week says so."""
@@ -268,7 +98,7 @@ class RetrainOnDrift:
 
     weeks: int = 1
     of: int = 1
-    window: Window = Window(QUARTER)
+    window: Window = LAST_QUARTER
 
     def decide(self, history: Sequence[Observation]) -> Decision:
         """Retrain when the last week drifted, enough before it did, and nothing was done yet."""
@@ -289,7 +119,7 @@ class RetrainOnEstimate:
     fall: float = FALL
     weeks: int = RETRAIN_WEEKS
     of: int = OF_WEEKS
-    window: Window = Window(QUARTER)
+    window: Window = LAST_QUARTER
 
     def decide(self, history: Sequence[Observation]) -> Decision:
         """Retrain when the last week has fallen, enough before it did, and nothing was done yet."""

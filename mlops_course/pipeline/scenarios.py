@@ -1,9 +1,11 @@
 """What can be run: stretches of production, each with what strikes it, and a run's settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from numbers import Integral
+
+import numpy as np
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.alerting.rules import Rule
@@ -12,11 +14,16 @@ from mlops_course.core.texts import short
 from mlops_course.data.incidents import INCIDENTS, Incident
 from mlops_course.data.stream import LABEL_HOURS, WEEK, Strike
 from mlops_course.monitoring.performance import MIN_LABELLED
+from mlops_course.pipeline.events import MYSTERY
 from mlops_course.pipeline.policies import POLICIES
 
 STRIKES_IN_WEEK = 4
 MAX_UNANSWERED_SHARE = 0.01
 OWNER = "push-back on call"
+ASK = "ask"  # what `RunConfig.retrain` says where somebody chooses
+RETRAINING = (*POLICIES, ASK)
+_MYSTERY_WEEKS = (3, 4, 5)  # in one of which it strikes
+_MYSTERY_LOT = 13  # keeps its draws apart from the draws of days
 _AUTUMN = date(2013, 9, 2)
 _SPRING = date(2013, 4, 1)
 
@@ -125,11 +132,24 @@ _YEARS = (
 )
 
 
+_MYSTERY = Scenario(
+    MYSTERY,
+    "Mystery",
+    "One of the incidents, or none, drawn by the seed: which one, and in which week, is hidden.",
+    "Say what the evidence shows, and then look at the truth.",
+    _AUTUMN,
+    17,
+    8,
+    INCIDENTS["none"],
+)
+
+
 def _catalogue() -> dict[str, Scenario]:
     named = [("good", "Good data", INCIDENTS["none"]), ("drift", "Data drift", INCIDENTS["clock"])]
     named += [(name, incident.title, incident) for name, incident in INCIDENTS.items()]
     found = [_autumn(name, title, incident) for name, title, incident in named]
-    return {scenario.name: scenario for scenario in (*found, _REAL_YEAR, _REPAIRED, *_YEARS)}
+    found += [_REAL_YEAR, _REPAIRED, *_YEARS, _MYSTERY]
+    return {scenario.name: scenario for scenario in found}
 
 
 SCENARIOS: Mapping[str, Scenario] = _catalogue()
@@ -150,7 +170,8 @@ class RunConfig:
     threshold
         Accuracy below which the alert fires, from 0.5 to 0.999.
     retrain
-        ``auto`` to retrain when an alert persists, ``never`` to watch only.
+        ``auto`` to retrain when an alert persists, ``never`` to watch only, ``ask`` to let somebody
+        choose at each alert (`deciding.choices`).
 
     Raises
     ------
@@ -184,10 +205,10 @@ class RunConfig:
                 "It is a whole number from 0 to 4294967295, or None for the days as they were.",
                 "Choose one of these.",
             )
-        if self.retrain not in POLICIES:
+        if self.retrain not in RETRAINING:
             raise ParameterError(
                 f"retrain is {short(self.retrain)!r}.",
-                f"It is {' or '.join(map(repr, POLICIES))}.",
+                f"It is {' or '.join(map(repr, RETRAINING))}.",
                 "Choose one of them.",
             )
         number = isinstance(self.threshold, int | float)
@@ -234,6 +255,23 @@ class RunConfig:
     def planned_weeks(self) -> int:
         """The number of weeks that the run will take."""
         return self.weeks or SCENARIOS[self.scenario].default_weeks
+
+
+def scenario_of(config: RunConfig) -> Scenario:
+    """Return what a run meets; in a mystery what its seed draws, under the mystery's name.
+
+    Each incident, and that nothing happens, is as likely as the others.
+    """
+    scenario = SCENARIOS[config.scenario]
+    if scenario.name != MYSTERY:
+        return scenario
+    lot = np.random.default_rng((_MYSTERY_LOT, config.seed or 0))
+    incident = list(INCIDENTS.values())[lot.integers(len(INCIDENTS))]
+    week = int(lot.choice(_MYSTERY_WEEKS))
+    if incident.name == "none":
+        return scenario
+    strike = Strike(incident, scenario.first + (week - 1) * WEEK)
+    return replace(scenario, incident=incident, calendar=(strike,))
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:

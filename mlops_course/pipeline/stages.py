@@ -30,10 +30,10 @@ from mlops_course.data.flights import (
 )
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import WEEK, Stream, Week
+from mlops_course.deciding.decisions import Window
 from mlops_course.drift import calm_weeks
 from mlops_course.pipeline.events import REFUSED
-from mlops_course.pipeline.policies import Window
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.scenarios import RunConfig, scenario_of
 from mlops_course.registry import evidence, exams, promotions, versions
 from mlops_course.release import comparison, follower
 from mlops_course.serving.service import Service
@@ -106,7 +106,7 @@ def load(workspace: Workspace, config: RunConfig, shuffle: int | None = None) ->
     shuffle
         Puts the days of the whole year into another order first (`flights.shuffle_days`).
     """
-    scenario = SCENARIOS[config.scenario]
+    scenario = scenario_of(config)
     fetch = _in_order(workspace, shuffle)
     flights = fetch(FIRST_DAY, LAST_HELD_OUT)
     past = flights["date"] < pd.Timestamp(FIRST_HELD_OUT)

@@ -14,13 +14,21 @@ from typing import TYPE_CHECKING
 
 from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.pipeline.events import (
+    MYSTERY,
     REFUSED,
     AlertRaised,
+    Answered,
+    Asked,
+    Decided,
     Event,
     Notified,
+    OtherPlayed,
     Promoted,
     Rejected,
+    Repaired,
+    RepairOrdered,
     Retrained,
+    Revealed,
     RolledBack,
     RunFinished,
     RunStarted,
@@ -34,7 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STEPS = (StageStarted, StageFinished, StageFailed, WeekScored)
-LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted | RolledBack
+Said = Asked | Decided | RepairOrdered | Repaired | Answered | Revealed
+LogEntry = AlertRaised | Notified | Retrained | Rejected | Promoted | RolledBack | Said
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ class RunState:
     Attributes
     ----------
     status
-        ``idle``, ``running``, ``paused``, ``finished`` or ``failed``.
+        ``idle``, ``running``, ``paused``, ``asking`` (it waits for somebody's choice),
+        ``finished`` or ``failed``.
     started
         The run's opening event, or None before it.
     records
@@ -65,7 +75,10 @@ class RunState:
     weeks
         The weeks of production scored so far.
     log
-        Alerts, notifications, retrainings, refusals, promotions and rollbacks, in order.
+        Alerts, notifications, retrainings, refusals, promotions and rollbacks, questions, choices
+        and what the owner of the feed said, in order.
+    others
+        What came of other choices, where they were played after the run.
     seconds
         How long the whole run took, or None before its end.
     error
@@ -79,6 +92,7 @@ class RunState:
     records: tuple[StageRecord, ...] = ()
     weeks: tuple[WeekScored, ...] = ()
     log: tuple[LogEntry, ...] = ()
+    others: tuple[OtherPlayed, ...] = ()
     seconds: float | None = None
     error: str = ""
     latest: Event | None = None
@@ -86,6 +100,8 @@ class RunState:
 
 def advance(state: RunState, event: Event) -> RunState:
     """Return the state after one more event; the given state is left as it was."""
+    if isinstance(event, WeekScored) and is_hidden(state):
+        event = replace(event, incident=False)
     after = _changed(state, event)
     return replace(after, latest=event) if isinstance(event, _STEPS) else after
 
@@ -112,8 +128,23 @@ def _changed(state: RunState, event: Event) -> RunState:
             return replace(state, weeks=(*state.weeks, event))
         case RunFinished():
             return replace(state, status="finished", seconds=event.seconds)
+        case OtherPlayed():
+            return replace(state, others=(*state.others, event))
         case _:
-            return replace(state, log=(*state.log, event))
+            return _logged(state, event)
+
+
+def _logged(state: RunState, event: LogEntry) -> RunState:
+    after = replace(state, log=(*state.log, event))
+    match event:
+        case Asked():
+            return replace(after, status="asking")
+        case Decided():
+            return replace(after, status="running")
+        case Revealed():
+            weeks = [replace(week, incident=week.week in event.struck) for week in state.weeks]
+            return replace(after, weeks=tuple(weeks))
+    return after
 
 
 def fold(events: Iterable[Event]) -> RunState:
@@ -141,8 +172,8 @@ def stage_state(state: RunState, stage: str) -> str:
     record = record_of(state, stage)
     if record is None:
         return "waiting"
-    if record.state == "running" and state.status in ("paused", "failed"):
-        return state.status
+    if record.state == "running" and state.status in ("paused", "asking", "failed"):
+        return "failed" if state.status == "failed" else "paused"
     if stage == "monitor" and record.state != "failed" and state.weeks and state.weeks[-1].alert:
         return "alert"
     if stage == "gate" and record.headline == REFUSED:
@@ -163,6 +194,28 @@ def running_stage(state: RunState) -> StageRecord | None:
 def threshold_of(state: RunState) -> float:
     """Return the run's alert threshold; the usual one before a run began."""
     return state.started.threshold if state.started else 0.90
+
+
+def question_of(state: RunState) -> Asked | None:
+    """Return the question that waits for an answer, if one does."""
+    asked = [entry for entry in state.log if isinstance(entry, Asked)]
+    return asked[-1] if state.status == "asking" else None
+
+
+def choices_of(state: RunState) -> tuple[Decided, ...]:
+    """Return what was chosen so far."""
+    return tuple(entry for entry in state.log if isinstance(entry, Decided))
+
+
+def revealed(state: RunState) -> Revealed | None:
+    """Return what a mystery was, once that has been told."""
+    return next((entry for entry in state.log if isinstance(entry, Revealed)), None)
+
+
+def is_hidden(state: RunState) -> bool:
+    """Return whether the run is a mystery that nobody has solved yet."""
+    is_mystery = state.started is not None and state.started.scenario == MYSTERY
+    return is_mystery and revealed(state) is None
 
 
 def alerts_of(state: RunState, week: str) -> tuple[AlertRaised, ...]:

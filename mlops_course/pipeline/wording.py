@@ -21,6 +21,7 @@ from mlops_course.pipeline.events import (
     RunStarted,
     StageFailed,
     StageFinished,
+    Told,
     WeekScored,
 )
 from mlops_course.pipeline.state import (
@@ -174,6 +175,8 @@ def terminal_line(event: Event) -> str:
             return f"promoted  version {event.to_version}. {event.reason}"
         case Rejected():
             return f"rejected  {event.reason}"
+        case Told():
+            return f"{event.title.lower():<9} {event.message}"
         case _:
             return ""
 
@@ -223,11 +226,13 @@ def _said(state: RunState, entry: LogEntry) -> str:
             return f"{title} to {model_name(state, entry.to_version, ordinal=True)}."
         case Notified():
             return ""
+        case Told():
+            return f"{title}: {entry.message}"
 
 
 def entry_title(entry: LogEntry) -> str:
     """Return the word for a log entry's kind: ``Alert``, ``Refused``."""
-    return _TITLES[type(entry)]
+    return entry.title if isinstance(entry, Told) else _TITLES[type(entry)]
 
 
 def log_text(state: RunState, entry: LogEntry) -> str:
@@ -251,6 +256,8 @@ def log_text(state: RunState, entry: LogEntry) -> str:
             return f"v{entry.to_version}{old}: {entry.reason}"
         case RolledBack():
             return f"v{entry.to_version} serves again instead of v{entry.from_version}."
+        case Told():
+            return entry.message
 
 
 def when(state: RunState, week: str) -> str:
@@ -276,6 +283,8 @@ def status(state: RunState) -> str:
             return f"Stopped. {state.error}"
         case "finished":
             return f"Finished: {state.seconds or 0:.1f} s of work. {verdict(state)}"
+        case "asking":
+            return f"Paused: waiting for your decision, after {week_reached(state)}."
         case "paused":
             return f"Paused: {_place(state)}. Press Continue or Step; Reset starts over."
         case _ if state.started is None:

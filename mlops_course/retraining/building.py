@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from mlops_course.core.errors import DataError, ParameterError
 from mlops_course.core.workspace import Workspace
+from mlops_course.deciding.decisions import Window
 from mlops_course.pipeline import stages
-from mlops_course.pipeline.policies import Window
 from mlops_course.pipeline.production import MIN_WEEK_ROWS, looked_at
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.retraining import keeping

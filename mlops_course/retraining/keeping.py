@@ -21,7 +21,7 @@ import pandas as pd
 from mlops_course.core.errors import WorkspaceError
 from mlops_course.core.files import replacing
 from mlops_course.core.workspace import Workspace
-from mlops_course.pipeline.policies import Window
+from mlops_course.deciding.decisions import Window
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.retraining.matrix import Part, Stretch, Trained, Truth
 from mlops_course.training.trainer import TrainingConfig

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.pipeline.policies import Window
+from mlops_course.deciding.decisions import Window
 from mlops_course.retraining.matrix import LAST_FORTNIGHT, LAST_QUARTER, Matrix
 from mlops_course.retraining.trials import Trial
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.pipeline.policies import (
+from mlops_course.deciding.decisions import (
     Decision,
     Observation,
     Policy,

@@ -15,25 +15,27 @@ import pandas as pd
 from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.alerting.rules import Watch
 from mlops_course.data.flights import labelled
-from mlops_course.monitoring import windows
-from mlops_course.pipeline.cycles import ENDED
-from mlops_course.pipeline.policies import (
+from mlops_course.deciding.decisions import (
     ACCURACY,
     ALARMS,
-    NeverRetrain,
     Observation,
     Policy,
     Retrain,
-    RetrainOnAlert,
-    RetrainOnDrift,
-    RetrainOnEstimate,
-    RetrainOnSchedule,
-    ReuseFirst,
     RollBack,
     Window,
     ask,
     needs_versions,
     objection,
+)
+from mlops_course.monitoring import windows
+from mlops_course.pipeline.cycles import ENDED
+from mlops_course.pipeline.policies import (
+    NeverRetrain,
+    RetrainOnAlert,
+    RetrainOnDrift,
+    RetrainOnEstimate,
+    RetrainOnSchedule,
+    ReuseFirst,
 )
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.release.comparison import MIN_COMPARED_ROWS, compare, surely_better

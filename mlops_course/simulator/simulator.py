@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
+from mlops_course.deciding.decisions import Policy
 from mlops_course.pipeline.events import Event
-from mlops_course.pipeline.policies import Policy
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
 from mlops_course.serving.service import Service

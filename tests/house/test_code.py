@@ -43,6 +43,7 @@ FLOORS = {
     "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation"),
     "alerting": ("alerts", "rules", "rule_files", "scoring", "rehearsal", "notifier"),
     "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
+    "deciding": ("decisions", "choices"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "cycles", "loop"),
         *("state", "wording", "advice"),

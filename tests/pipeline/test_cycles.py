@@ -14,6 +14,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from mlops_course.core.workspace import open_workspace
+from mlops_course.deciding.decisions import (
+    Retrain,
+    RollBack,
+    Window,
+)
 from mlops_course.pipeline.events import (
     Promoted,
     Rejected,
@@ -27,11 +32,8 @@ from mlops_course.pipeline.events import (
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.policies import (
     DecideByHand,
-    Retrain,
     RetrainOnSchedule,
     ReuseFirst,
-    RollBack,
-    Window,
 )
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.registry import promotions, versions

@@ -4,24 +4,26 @@ import numpy as np
 import pytest
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.pipeline.policies import (
-    NAMED,
-    POLICIES,
-    DecideByHand,
-    NeverRetrain,
+from mlops_course.deciding.decisions import (
     Observation,
     Retrain,
-    RetrainOnAlert,
-    RetrainOnDrift,
-    RetrainOnEstimate,
-    RetrainOnSchedule,
-    ReuseFirst,
     RollBack,
     Wait,
     Window,
     ask,
     needs_versions,
     objection,
+)
+from mlops_course.pipeline.policies import (
+    NAMED,
+    POLICIES,
+    DecideByHand,
+    NeverRetrain,
+    RetrainOnAlert,
+    RetrainOnDrift,
+    RetrainOnEstimate,
+    RetrainOnSchedule,
+    ReuseFirst,
 )
 
 MONTH = Window(4)

@@ -8,8 +8,8 @@ import pytest
 from mlops_course.core.errors import RegistryError
 from mlops_course.data.flights import labelled, load_flights
 from mlops_course.data.stream import WEEK, Stream
+from mlops_course.deciding.decisions import Window
 from mlops_course.pipeline import stages
-from mlops_course.pipeline.policies import Window
 from mlops_course.registry import exams
 from mlops_course.training import tracking
 from mlops_course.training.trainer import TrainingConfig

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_course.pipeline.policies import Window
+from mlops_course.deciding.decisions import Window
 from mlops_course.retraining.building import build
 
 WEEKS = 11

@@ -12,8 +12,8 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.data.features import encode
 from mlops_course.data.flights import load_flights
 from mlops_course.data.stream import LABEL_HOURS
+from mlops_course.deciding.decisions import Window
 from mlops_course.pipeline import stages
-from mlops_course.pipeline.policies import Window
 from mlops_course.pipeline.production import looked_at
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.retraining import building
@@ -137,7 +137,7 @@ def test_build_when_two_programs_share_the_work_then_the_table_is_the_same(place
 KILLED = """
 import sys
 from mlops_course.core.workspace import open_workspace
-from mlops_course.pipeline.policies import Window
+from mlops_course.deciding.decisions import Window
 from mlops_course.retraining.building import build
 tell = lambda done, of: print(done, flush=True)
 build(open_workspace(sys.argv[1]), ["drift"], [Window(2)], seed=0, weeks=9, processes=2, tell=tell)

@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.deciding.decisions import (
+    Retrain,
+    Window,
+)
 from mlops_course.pipeline.policies import (
     DecideByHand,
     NeverRetrain,
-    Retrain,
     RetrainOnAlert,
-    Window,
 )
 from mlops_course.retraining.matrix import Matrix, Stretch, Trained, Truth
 from mlops_course.retraining.oracle import cost, oracle, plans, regret, table

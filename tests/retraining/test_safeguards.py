@@ -1,15 +1,17 @@
 import pytest
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.pipeline.policies import (
+from mlops_course.deciding.decisions import (
     Observation,
     Retrain,
-    RetrainOnSchedule,
-    ReuseFirst,
     Wait,
     Window,
     needs_versions,
     objection,
+)
+from mlops_course.pipeline.policies import (
+    RetrainOnSchedule,
+    ReuseFirst,
 )
 from mlops_course.retraining.safeguards import AtMost, FirstByHand, KillSwitch
 

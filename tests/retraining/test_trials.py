@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.deciding.decisions import (
+    Retrain,
+    RollBack,
+    Window,
+)
 from mlops_course.pipeline.events import (
     AlertRaised,
     Promoted,
@@ -18,14 +23,11 @@ from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.policies import (
     DecideByHand,
     NeverRetrain,
-    Retrain,
     RetrainOnAlert,
     RetrainOnDrift,
     RetrainOnEstimate,
     RetrainOnSchedule,
     ReuseFirst,
-    RollBack,
-    Window,
 )
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.retraining import oracle
