@@ -7,16 +7,15 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace, open_workspace
-from mlops_course.pipeline.events import Event, Retrained, WeekScored
+from mlops_course.pipeline.events import Event, Retrained
 from mlops_course.pipeline.policies import NAMED, Policy
-from mlops_course.pipeline.state import RunState, fold, result_of
+from mlops_course.pipeline.state import RunState, fold, result_of, wrong_calls
 from mlops_course.pipeline.wording import terminal_line
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def score(
     )[config.scenario]
     best = oracle.oracle(table, price)
     trainings = sum(isinstance(entry, Retrained) for entry in state.log)
-    wrong = sum(map(_wrong, state.weeks))
+    wrong = sum(map(wrong_calls, state.weeks))
     return {
         "trainings": trainings,
         "wrong": wrong,
@@ -137,11 +136,6 @@ def _policy(name: str | None, price: float | None) -> Policy | None:
 
         check_price(price)
     return NAMED[name]
-
-
-def _wrong(week: WeekScored) -> int:
-    """Return how many of a week's labelled flights were called wrong."""
-    return 0 if isnan(week.accuracy) else round(week.labelled * (1 - week.accuracy))
 
 
 def _tell_table(done: int, steps: int) -> None:

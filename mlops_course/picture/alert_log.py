@@ -21,7 +21,7 @@ from mlops_course.pipeline.events import (
     RolledBack,
     Told,
 )
-from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks
+from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks, revealed
 
 # The kinds of entries, as the style sheet knows them.
 _KINDS: Mapping[type[LogEntry], str] = {
@@ -49,8 +49,10 @@ def debrief(state: RunState, story: str, response: str) -> Markup:
     """Return what truly happened, when it could be seen, and the right response, after a run."""
     if state.status != "finished" or state.started is None:
         return Markup("")
+    truth = revealed(state)
+    title = truth.truth if truth else state.started.title
     return join(
-        element("h4", f"What it really was: {state.started.title}"),
+        element("h4", f"What it really was: {title}"),
         element("p", f"{story} {ending(state)}"),
         element("p", element("b", "Right response:"), f" {response}"),
     )

@@ -5,6 +5,7 @@ The pipeline yields these in order; the simulator and the command line read noth
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import ClassVar
 
 from mlops_course.deciding.choices import CHOICES
@@ -200,6 +201,11 @@ class RolledBack:
     run_id: str
 
 
+def _day(day: str) -> str:
+    parsed = date.fromisoformat(day)
+    return f"{parsed.day} {parsed:%B}"
+
+
 class Told:
     """An entry of the log that says itself what it is called, and what happened."""
 
@@ -252,7 +258,7 @@ class RepairOrdered(Told):
     @property
     def message(self) -> str:
         """When the answer comes."""
-        return f"The feed's owner looks, repairs what is broken, and answers on {self.due}."
+        return f"The feed's owner looks, repairs what is broken, and answers on {_day(self.due)}."
 
 
 @dataclass(frozen=True)
@@ -266,7 +272,7 @@ class Repaired(Told):
     @property
     def message(self) -> str:
         """From when on the flights are right."""
-        return f"The feed's owner found a fault. From {self.since} on the flights are right again."
+        return f"The feed's owner found a fault. From {_day(self.since)} on its flights are right."
 
 
 @dataclass(frozen=True)
@@ -290,31 +296,40 @@ class RunFinished:
 
 
 @dataclass(frozen=True)
-class OtherPlayed:
-    """After a run: it was run again with another choice at one question, and this came of it.
+class Aftermath:
+    """What came of a choice, in the weeks after the question.
 
     Attributes
     ----------
-    week
-        The week of the question.
-    choice
-        What was chosen there instead, a key of `deciding.choices.CHOICES`.
-    weeks, accuracy, wrong
-        The weeks after the question, their mean accuracy (NaN where unknown), and their labelled
-        flights that were called wrong.
+    weeks, flights
+        How many weeks came after it, and their flights.
+    accuracy
+        The mean of their accuracies; NaN where unknown.
+    wrong, unanswered
+        Labelled flights that were called wrong, and flights without an answer.
     days
-        From the day of the question until no alert fired any more; None if that never came.
+        From the day of the question to the end of the last week with an alert; None if that is the
+        last week of the run.
     refused
-        Why the choice led to nothing; empty if it was not refused.
+        Why something that was tried led to nothing; empty if it was not refused.
     """
+
+    weeks: int
+    flights: int
+    accuracy: float
+    wrong: int
+    unanswered: int
+    days: int | None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class OtherPlayed:
+    """After a run: it was run again with another choice at the question about a week."""
 
     week: str
     choice: str
-    weeks: int
-    accuracy: float
-    wrong: int
-    days: int | None
-    refused: str = ""
+    came: Aftermath
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,13 @@ class RunConfig:
         return self.weeks or SCENARIOS[self.scenario].default_weeks
 
 
+DIAGNOSES: Mapping[str, str] = {
+    name: incident.title if name != "none" else "Nothing is broken"
+    for name, incident in INCIDENTS.items()
+}
+"""What a mystery may be, by the names of the incidents."""
+
+
 def scenario_of(config: RunConfig) -> Scenario:
     """Return what a run meets; in a mystery what its seed draws, under the mystery's name.
 

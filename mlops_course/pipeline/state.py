@@ -236,6 +236,11 @@ def has_accuracy(week: WeekScored) -> bool:
     return not isnan(week.accuracy)
 
 
+def wrong_calls(week: WeekScored) -> int:
+    """Return how many of a week's labelled flights were called wrong."""
+    return round(week.labelled * (1 - week.accuracy)) if has_accuracy(week) else 0
+
+
 def can_tell(week: WeekScored) -> bool:
     """Return whether a week has days and labels enough to say what its accuracy is at most."""
     return not isnan(week.upper)

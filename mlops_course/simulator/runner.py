@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Literal
 
 from mlops_course.core.errors import CourseError
-from mlops_course.pipeline.events import Event, StageFinished, StageStarted, WeekScored
+from mlops_course.pipeline.events import Asked, Event, StageFinished, StageStarted, WeekScored
 from mlops_course.serving.service import Service
 
 # Seconds from a simulator's making to what it loads beforehand: by then its cell has shown it.
@@ -32,6 +32,8 @@ class Driver:
         Takes the driver and what stopped it: an exception, or None.
     pace
         Returns the seconds that are to lie between one week and the next; by default none.
+    answered
+        Returns whether a question of the run has its answer; by default it answers itself.
     """
 
     _before: "Driver | None"
@@ -48,12 +50,14 @@ class Driver:
         rest: Callable[["Driver"], None],
         end: Callable[["Driver", BaseException | None], None],
         pace: Callable[[], float] = lambda: 0.0,
+        answered: Callable[[], bool] = lambda: True,
     ) -> None:
         self._source = source
         self._hear = hear
         self._rest = rest
         self._end = end
         self._pace = pace
+        self._answered = answered
         self._last_week = 0.0
         self._before = None
         self._changed = threading.Condition()
@@ -76,6 +80,12 @@ class Driver:
             if self._order != "cancel":
                 self._order = order
                 self._resting = False
+            self._changed.notify_all()
+
+    def go_on(self) -> None:
+        """Look again whether the question has its answer."""
+        with self._changed:
+            self._resting = False
             self._changed.notify_all()
 
     def hurry(self) -> None:
@@ -136,6 +146,8 @@ class Driver:
             if isinstance(event, WeekScored):
                 self._last_week = time.monotonic()
             self._hear(self, event)
+            if isinstance(event, Asked) and not self._is_answered():
+                return
             stepped = stepped or isinstance(event, StageFinished | WeekScored)
 
     def _wait_for_the_week(self) -> None:
@@ -147,6 +159,14 @@ class Driver:
         with self._changed:
             while self._order == "play" and left() > 0:
                 self._changed.wait(left())
+
+    def _is_answered(self) -> bool:
+        """Rest at a question until it is answered; return False if a cancel came instead."""
+        with self._changed:
+            self._resting = not self._answered()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._answered() or self.cancelled)
+            return not self.cancelled
 
     def _stop_for_orders(self) -> None:
         with self._changed:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.scenarios import ASK, SCENARIOS, RunConfig
 from mlops_course.pipeline.wording import drawn
 
 FIRST_CHOICE = ("good", "drift")
@@ -58,7 +58,8 @@ def changed(settings: Settings, name: str, value: object) -> Settings:
     Parameters
     ----------
     name
-        ``scenario``, ``weeks``, ``seed``, ``threshold``, ``retrain`` or ``pace``.
+        ``scenario``, ``weeks``, ``seed``, ``threshold``, ``retrain``, ``ask`` or ``pace``; to ask
+        and to retrain automatically exclude each other.
     value
         As `PipelineSimulator` takes it, or a text: ``"85"``, ``"85%"`` and ``"0.85"`` are one
         threshold.
@@ -72,16 +73,18 @@ def changed(settings: Settings, name: str, value: object) -> Settings:
     >>> changed(usual, "threshold", "85%").config.threshold
     0.85
     """
-    if name not in ("scenario", "weeks", "seed", "threshold", "retrain", "pace"):
+    if name not in ("scenario", "weeks", "seed", "threshold", "retrain", "ask", "pace"):
         raise ParameterError(
             f"There is no setting {short(name)!r}.",
-            "The settings are scenario, weeks, seed, threshold, retrain and pace.",
+            "The settings are scenario, weeks, seed, threshold, retrain, ask and pace.",
             "Change one of these.",
         )
     if name == "pace":
         return replace(settings, pace=str(value))
     if name == "scenario":
         return replace(settings, config=_moved(settings.config, str(value)))
+    if name == "ask":
+        return changed(settings, "retrain", ASK if value else "auto")
     if name == "retrain":
         value = retrain_word(value)
     elif isinstance(value, str):
@@ -117,7 +120,8 @@ def shown(settings: Settings) -> dict[str, object]:
         "weeks": config.planned_weeks,
         "seed": config.seed,
         "threshold": f"{100 * config.threshold:g}%",
-        "retrain": config.retrain != "never",
+        "retrain": config.retrain == "auto",
+        "ask": config.retrain == ASK,
         "pace": settings.pace,
     }
 

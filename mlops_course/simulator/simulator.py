@@ -5,33 +5,34 @@ else. Whatever a button does, a method does too, without a browser.
 """
 
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
+from mlops_course.deciding.choices import Person
 from mlops_course.deciding.decisions import Policy
-from mlops_course.pipeline.events import Event
-from mlops_course.pipeline.scenarios import RunConfig
-from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
+from mlops_course.pipeline.events import Event, OtherPlayed, Revealed
+from mlops_course.pipeline.scenarios import ASK, RunConfig
+from mlops_course.pipeline.state import RunResult, RunState, result_of
 from mlops_course.serving.service import Service
-from mlops_course.simulator import recording
-from mlops_course.simulator.runner import Driver, Order, warm_up, why_it_stopped
+from mlops_course.simulator import mystery, others, recording
+from mlops_course.simulator.runner import Driver, Order, warm_up
+from mlops_course.simulator.screen import Content, Screen
+from mlops_course.simulator.session import Session
 from mlops_course.simulator.settings import (
     PACES,
     Settings,
     changed,
     retrain_word,
-    shown,
     why_stale,
 )
 from mlops_course.simulator.widget import Picture, StillPicture
 
-REFRESH_SECONDS = 0.1
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -50,11 +51,12 @@ class PipelineSimulator:
         Accuracy below which the alert fires.
     retrain
         Whether to retrain automatically when an alert persists: True or ``auto``, False or
-        ``never``.
+        ``never``; ``ask`` pauses at each alert and lets a person choose (`choose`).
     workspace
         The folder for results; by default that of `workspace.open_workspace`.
     policy
         What decides when to retrain, and on what, where ``retrain`` lets it; None for the usual.
+        With ``ask`` it answers in the person's place, such as ``choices.Choices("repair")``.
     pace
         How fast weeks pass on the screen, a key of `settings.PACES`: ``watch`` (one a second),
         ``quick`` (four) or ``instant``. `run` takes no notice of it.
@@ -76,28 +78,17 @@ class PipelineSimulator:
         If a value is out of range.
     """
 
-    state: RunState
-    error: BaseException | None
     service: Service
     settings: Settings
     view: Picture
     _made: ClassVar[int] = 0
 
-    # The run: what it said, who drives it or did last, and the settings that it began with.
     _workspace: Workspace | str | Path | None
     _policy: Policy | None
-    _events: list[Event]
-    _driver: Driver | None
-    _former: Driver | None
-    _shown: RunConfig | None
-    _at: int | None
+    _session: Session
+    _screen: Screen
     _made_before_run: int
     _warm_up: threading.Thread
-
-    # Runs, clicks and timers come from threads of their own: whoever changes the state holds this.
-    _lock: threading.RLock
-    _next_render: float
-    _timer: threading.Timer | None
 
     def __init__(
         self,
@@ -113,18 +104,14 @@ class PipelineSimulator:
         config = RunConfig(scenario, weeks, seed, threshold, retrain_word(retrain))
         self.settings = Settings(config, pace)
         self.service = Service()
-        self._forget()
+        self.view = Picture()
+        self._session = Session(self._show, self._close_if_another_was_made)
+        self._screen = Screen(self.view, self._content, self._session.lock)
         self._workspace = workspace
         self._policy = policy
-        self._driver = None
-        self._former = None
-        self._lock = threading.RLock()
-        self._next_render = 0.0
-        self._timer = None
-        self.view = Picture()
         self.view.obey(self._obey)
-        self._render()
-        idle = [other.service for other in _ALL if other._driver is None]
+        self._screen.draw()
+        idle = [other.service for other in _ALL if other._session.driver is None]
         _ALL.add(self)
         PipelineSimulator._made += 1
         weakref.finalize(self, self.service.close)
@@ -142,6 +129,12 @@ class PipelineSimulator:
         """
         if scenario is not None:
             RunConfig(scenario)  # an unknown one is refused before the former run is forgotten
+        if self._needs_a_person(self.config):
+            raise ParameterError(
+                "The run is to ask at each alert, and run() leaves nobody to answer.",
+                "In the page press Run pipeline; play() and choose() do the same in code.",
+                "Or answer beforehand: PipelineSimulator(..., policy=Choices('look', 'repair')).",
+            )
         self.reset()
         if scenario is not None:
             self.change(scenario=scenario)
@@ -162,9 +155,48 @@ class PipelineSimulator:
 
     def pause(self) -> None:
         """Stop after the stage or week that is under way."""
-        with self._lock:
-            if self._driver is not None:
-                self._driver.tell("pause")
+        self._session.pause()
+
+    def choose(self, choice: str) -> None:
+        """Answer the question at which the run waits: a button of the question.
+
+        Parameters
+        ----------
+        choice
+            A key of `choices.CHOICES`: ``look``, ``repair``, ``roll-back``, ``retrain`` or
+            ``dismiss``.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such choice, or no question is open.
+        """
+        self._session.answer(choice)
+
+    def diagnose(self, named: str = "") -> Revealed:
+        """Say what a mystery is, by the incident's name, and be told; raises `mystery.reveal`'s.
+
+        After the run it may be left empty.
+        """
+        session = self._session
+        with session.lock:
+            config = session.began or self.config
+            told = mystery.reveal(config, session.events, session.state, named)
+            session.add(told)
+        return told
+
+    def others(self) -> tuple[OtherPlayed, ...]:
+        """Play the choices that were not taken, which takes some seconds, and return all played.
+
+        Raises
+        ------
+        CourseError
+            If no run has ended in which something was chosen, or one of these stops.
+        """
+        replay = self._play_others()
+        if replay is not None:
+            replay.work()
+        return self.state.others
 
     def change(self, **values: object) -> None:
         """Change settings, named as when the simulator is made; during a run, the pace alone.
@@ -174,8 +206,9 @@ class PipelineSimulator:
         ParameterError
             If a value is none that the setting may have, or a run is under way; nothing changes.
         """
-        with self._lock:
-            if self._driver is not None and set(values) - {"pace"}:
+        with self._session.lock:
+            driver = self._session.driver
+            if driver is not None and set(values) - {"pace"}:
                 raise ParameterError(
                     "A run is under way.",
                     "Its settings stay as they are until it ends.",
@@ -185,19 +218,16 @@ class PipelineSimulator:
             for name in sorted(values, key=lambda name: name != "scenario"):
                 new = changed(new, name, values[name])
             self.settings = new
-            if self._driver is not None:
-                self._driver.hurry()
-            self._render()
+            if driver is not None:
+                driver.hurry()
+            self._screen.draw()
 
     def reset(self) -> None:
         """Forget the run; one under way ends after what it is doing."""
-        with self._lock:
-            if self._driver is not None:
-                self._driver.tell("cancel")
-                self._former = self._driver
-                self._driver = None
-            self._forget()
-            self._render()
+        with self._session.lock:
+            self._session.reset()
+            self._screen.at = None
+            self._screen.draw()
 
     def look_at(self, moment: int | None) -> None:
         """Show a moment of the run again, from 0; None returns to the latest.
@@ -209,11 +239,11 @@ class PipelineSimulator:
         ParameterError
             If there is no such moment yet.
         """
-        with self._lock:
+        with self._session.lock:
             if moment is not None:
-                recording.check_moment(moment, self._events)
-            self._at = moment
-            self._render()
+                recording.check_moment(moment, self._session.events)
+            self._screen.at = moment
+            self._screen.draw()
 
     def save(self, path: str | Path) -> Path:
         """Save the run as one HTML page that needs neither kernel nor network.
@@ -224,19 +254,26 @@ class PipelineSimulator:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a run in the background has paused or ended; False if time ran out."""
-        driver = self._driver
+        driver = self._session.driver
         return driver is None or driver.wait(timeout, for_rest=True)
 
     def close(self) -> None:
         """Stop the run and the scoring service; a later run starts the service anew."""
-        driver = self._driver or self._former
-        if driver is not None:
-            driver.tell("cancel")
-            driver.wait(10)
+        self._session.close()
         self._warm_up.join()
         self.service.close()
 
     # ---- what can be read
+
+    @property
+    def state(self) -> RunState:
+        """What is known of the run."""
+        return self._session.state
+
+    @property
+    def error(self) -> BaseException | None:
+        """The exception that stopped the run, if one did."""
+        return self._session.error
 
     @property
     def config(self) -> RunConfig:
@@ -246,7 +283,7 @@ class PipelineSimulator:
     @property
     def events(self) -> tuple[Event, ...]:
         """Everything the run has said so far."""
-        return tuple(self._events)
+        return mystery.hiding(self._session.events, self.state)
 
     @property
     def result(self) -> RunResult:
@@ -275,17 +312,11 @@ class PipelineSimulator:
 
     def _recorded(self) -> tuple[tuple[Event, ...], Settings]:
         """Return the run so far, and the settings that it began with."""
-        with self._lock:
-            return self.events, replace(self.settings, config=self._shown or self.config)
+        with self._session.lock:
+            config = self._session.began or self.config
+            return self.events, replace(self.settings, config=config)
 
     # ---- how a run is driven
-
-    def _forget(self, status: str = "idle", shown: RunConfig | None = None) -> None:
-        self.state = RunState(status)
-        self.error = None
-        self._shown = shown
-        self._at = None
-        self._events = []
 
     def _obey(self, message: Mapping[str, Any]) -> None:
         """Do what the page asks: change a setting, or press a button."""
@@ -303,97 +334,65 @@ class PipelineSimulator:
                 self.view.send({"name": name, "page": recording.page(*self._recorded())})
             case {"look": moment}:
                 self.look_at(moment)
+            case {"choose": choice}:
+                self.choose(choice)
+            case {"diagnose": named}:
+                self.diagnose(named)
+            case {"order": "others"}:
+                if (replay := self._play_others()) is not None:
+                    replay.start()
 
     def _order(self, order: Order) -> Driver | None:
         """Begin or continue in the background; None when a run is already under way."""
-        with self._lock:
-            if self._driver is None:
-                driver = self._begin(order, lambda: PACES[self.settings.pace].seconds)
-                driver.start()
-            elif self.state.status == "paused":
-                driver = self._driver
-                self.state = replace(self.state, status="running")
-                driver.tell(order)
-                self._render()
-            else:
-                return None
+        with self._session.lock:
+            if self._session.driver is not None:
+                return self._session.go_on(order)
+            driver = self._begin(order, lambda: PACES[self.settings.pace].seconds)
+            driver.start()
         return driver
 
     def _begin(self, order: Order, pace: Callable[[], float]) -> Driver:
-        with self._lock:
-            config = self.config
-            self._forget("running", config)
-            self._made_before_run = PipelineSimulator._made
-            driver = Driver(lambda: self._source(config), self._hear, self._rest, self._end, pace)
-            driver.follow(self._former)
-            driver.tell(order)
-            self._driver = driver
-            self._render()
-        return driver
+        config = self.config
+        self._made_before_run = PipelineSimulator._made
+        self._screen.at = None
+        return self._session.begin(order, config, partial(self._source, config), pace)
 
-    def _source(self, config: RunConfig) -> Iterator[Event]:
+    def _source(self, config: RunConfig, person: Person) -> Iterator[Event]:
         from mlops_course.pipeline.loop import run_pipeline
 
         policy = self._policy if config.retrain != "never" else None
+        if self._needs_a_person(config):
+            policy = person
         return run_pipeline(config, self._workspace, self.service, policy)
 
-    def _hear(self, driver: Driver, event: Event) -> None:
-        with self._lock:
-            if driver is not self._driver:
-                return
-            self._events.append(event)
-            state = advance(self.state, event)
-            self.state = replace(state, status="running") if state.status == "paused" else state
-            self._render_soon()
+    def _needs_a_person(self, config: RunConfig) -> bool:
+        return config.retrain == ASK and not hasattr(self._policy, "asks")
 
-    def _rest(self, driver: Driver) -> None:
-        with self._lock:
-            if driver is self._driver:
-                self.state = replace(self.state, status="paused")
-                self._render()
+    def _play_others(self) -> Driver | None:
+        session = self._session
+        with session.lock:
+            others.check_finished(session.state)
+            config = session.began or self.config
+            state = session.state
+            return session.play_others(lambda: others.play_others(config, state, self._workspace))
 
-    def _end(self, driver: Driver, trouble: BaseException | None) -> None:
-        with self._lock:
-            if driver is not self._driver:
-                return
-            self._driver = None
-            self._former = driver
-            self.error = trouble
-            if trouble is not None:
-                self.state = replace(self.state, status="failed", error=why_it_stopped(trouble))
-            self._render()
-        another_was_made = PipelineSimulator._made != self._made_before_run
-        if another_was_made:
+    def _close_if_another_was_made(self) -> None:
+        if PipelineSimulator._made != self._made_before_run:
             self.service.close()
 
     # ---- how it is shown
 
-    def _render_soon(self) -> None:
-        """Render now, or once the time between two renderings has passed."""
-        wait = self._next_render - time.monotonic()
-        if wait <= 0:
-            self._render()
-        elif self._timer is None:
-            self._timer = threading.Timer(wait, self._render)
-            self._timer.daemon = True
-            self._timer.start()
+    def _show(self, may_wait: bool) -> None:
+        if may_wait:
+            self._screen.draw_soon()
+        else:
+            self._screen.draw()
 
-    def _render(self) -> None:
-        with self._lock:
-            self._timer = None
-            self._next_render = time.monotonic() + REFRESH_SECONDS
-            marks = recording.moments(self._events)
-            told = {"moments": [mark.name for mark in marks], "settings": shown(self.settings)}
-            if self._at is None:
-                self.view.show(self.state, self._stale(), at=-1, **told)
-                return
-            past = recording.state_at(self._events, marks[self._at])
-            now = recording.looking_back(marks[self._at]) | {"mode": self.state.status}
-            self.view.show(past, self._stale(), at=self._at, **now, **told)
-
-    def _stale(self) -> str:
-        is_over = self.state.status in ("finished", "failed")
-        return why_stale(self._shown, self.config) if is_over and self._shown else ""
+    def _content(self) -> Content:
+        session = self._session
+        is_over = session.state.status in ("finished", "failed")
+        stale = why_stale(session.began, self.config) if is_over and session.began else ""
+        return Content(session.state, session.events, self.settings, stale, session.progress)
 
 
 _ALL: "weakref.WeakSet[PipelineSimulator]" = weakref.WeakSet()

@@ -11,16 +11,16 @@ import traitlets
 from markupsafe import Markup
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.picture import alert_log, poster, views
+from mlops_course.picture import alert_log, hindsight, poster, question, views
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS
-from mlops_course.pipeline.state import RunState
+from mlops_course.pipeline.state import RunState, is_hidden, revealed
 from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
-_SCRIPTS = ("controls.js", "simulator.js")
+_SCRIPTS = ("answers.js", "controls.js", "simulator.js")
 
 
 def script(*names: str) -> str:
@@ -48,8 +48,11 @@ def parts_of(state: RunState) -> dict[str, Any]:
 
 
 def _debrief(state: RunState) -> Markup:
-    if state.started is None:
+    if state.started is None or is_hidden(state):
         return Markup("")
+    truth = revealed(state)
+    if truth is not None:
+        return alert_log.debrief(state, truth.story, truth.response)
     scenario = SCENARIOS[state.started.scenario]
     return alert_log.debrief(state, scenario.story, scenario.response)
 
@@ -64,6 +67,9 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "inputs": views.inputs,
     "log": alert_log.log,
     "debrief": _debrief,
+    "question": question.question,
+    "mystery": question.mystery,
+    "hindsight": hindsight.hindsight,
 }
 
 
@@ -81,6 +87,8 @@ class Picture(anywidget.AnyWidget):
     moments, at
         The names of the run's moments so far, and the number of the one that is shown, from 0; -1
         for the latest.
+    progress
+        How far the other choices have been played; empty if none is being played.
     """
 
     _esm = script()
@@ -103,6 +111,10 @@ class Picture(anywidget.AnyWidget):
     inputs = traitlets.Unicode().tag(sync=True)
     log = traitlets.Unicode().tag(sync=True)
     debrief = traitlets.Unicode().tag(sync=True)
+    question = traitlets.Unicode().tag(sync=True)
+    mystery = traitlets.Unicode().tag(sync=True)
+    hindsight = traitlets.Unicode().tag(sync=True)
+    progress = traitlets.Unicode().tag(sync=True)
     figures = traitlets.Dict().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

@@ -53,8 +53,13 @@ FLOORS = {
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
-    "picture": ("content", "markup", "chart", "views", "alert_log", "poster"),
-    "simulator": ("settings", "widget", "recording", "runner", "simulator"),
+    "picture": (
+        *("content", "markup", "chart", "views", "alert_log", "question", "hindsight", "poster"),
+    ),
+    "simulator": (
+        *("settings", "widget", "recording", "runner", "others", "mystery", "session", "screen"),
+        "simulator",
+    ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
         *("watch", "release", "reset", "main"),

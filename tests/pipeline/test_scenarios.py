@@ -10,7 +10,15 @@ YEARS = ("year-clock", "year-repaired", "year-padding")
 
 
 def test_scenarios_when_listed_then_hold_every_incident_and_those_with_a_calendar():
-    assert set(SCENARIOS) == {"good", "drift", "real-year", *INCIDENTS, "repaired", *YEARS}
+    assert set(SCENARIOS) == {
+        "good",
+        "drift",
+        "real-year",
+        *INCIDENTS,
+        "repaired",
+        *YEARS,
+        "mystery",
+    }
     assert SCENARIOS["drift"].incident.name == "clock"
     assert SCENARIOS["good"].strikes == ()
     (strike,) = SCENARIOS["drift"].strikes

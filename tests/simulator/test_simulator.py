@@ -37,7 +37,7 @@ def shared(shared_workspace) -> Iterator[PipelineSimulator]:
 def sim(shared) -> PipelineSimulator:
     """A simulator as if it were new, its scoring service warm."""
     shared.reset()
-    assert shared._former is None or shared._former.wait(PATIENCE)
+    assert shared._session.former is None or shared._session.former.wait(PATIENCE)
     shared.change(scenario="good", weeks=2, seed=0, threshold=0.90, retrain=True, pace="instant")
     return shared
 
@@ -173,7 +173,7 @@ def test_pause_when_pressed_during_a_run_then_rests_and_continues(sim):
 
 def test_reset_when_pressed_during_a_run_then_nothing_late_overwrites_it(sim):
     press(sim, "play")
-    driver = sim._driver
+    driver = sim._session.driver
     while count(sim, StageStarted) < 2:
         time.sleep(0.01)
     press(sim, "reset")

@@ -3,7 +3,7 @@
 
 const ANSWER_MS = 4000; // the longest that an answer to a click usually takes
 const NEWS_MS = 15000; // the longest that a run is usually without news
-const RUN_WORDS = { running: "Pause", paused: "Continue" };
+const RUN_WORDS = { running: "Pause", paused: "Continue", asking: WAITING };
 const LOST = "The kernel is gone, and what was running with it. Run this cell again.";
 const SILENT =
   "The kernel has not answered for some seconds. It may be busy with another cell; " +
@@ -33,6 +33,7 @@ const FORM = `
     <label>Weeks <input name="weeks" type="number" min="1" step="1"></label>
     <label>Alert below <input name="threshold" type="text" inputmode="decimal" size="5"></label>
     <label><input name="retrain" type="checkbox"> Retrain automatically</label>
+    <label><input name="ask" type="checkbox"> Ask me at an alert</label>
   </fieldset>
   <p class="mls-refused" role="alert"></p>
   <div class="mls-buttons">
@@ -91,7 +92,7 @@ function controls(form, model, tellStatus) {
   }
 
   function showSettings() {
-    const { scenario, weeks, seed, threshold, retrain, pace } = model.get("settings");
+    const { scenario, weeks, seed, threshold, retrain, ask, pace } = model.get("settings");
     for (const choice of form.querySelectorAll("[data-scenario]")) {
       choice.setAttribute("aria-pressed", String(choice.dataset.scenario === scenario));
     }
@@ -103,16 +104,19 @@ function controls(form, model, tellStatus) {
     if (seed !== null) show("seed", seed);
     show("threshold", threshold);
     field.retrain.checked = retrain;
+    field.ask.checked = Boolean(ask);
     field.pace.value = pace;
   }
 
   function showMode() {
     const mode = model.get("mode");
-    const busy = mode === "running" || mode === "paused";
+    const asks = mode === "asking";
+    const busy = mode === "running" || mode === "paused" || asks;
     form.querySelector(".mls-settings").disabled = busy || isRecorded;
     run.textContent = RUN_WORDS[mode] ?? (isRecorded ? "Play" : "Run pipeline");
     run.dataset.order = mode === "running" ? "pause" : "play";
-    button("step").setAttribute("aria-disabled", String(mode === "running"));
+    run.setAttribute("aria-disabled", String(asks));
+    button("step").setAttribute("aria-disabled", String(mode === "running" || asks));
     button("reset").setAttribute("aria-disabled", String(mode === "idle"));
   }
 
@@ -157,7 +161,7 @@ function controls(form, model, tellStatus) {
     const { name, value, checked } = event.target;
     if (name === "others") send({ set: "scenario", value: value || first[0][0] });
     else if (name === "real_days") send({ set: "seed", value: checked ? null : field.seed.value || "0" });
-    else if (name === "retrain") send({ set: name, value: checked });
+    else if (name === "retrain" || name === "ask") send({ set: name, value: checked });
     else send({ set: name, value });
   });
 
@@ -174,6 +178,7 @@ function controls(form, model, tellStatus) {
   });
   return {
     lost,
+    send,
     news: () => {
       clearTimeout(waiting);
       if (model.get("mode") === "running") expect(NEWS_MS);

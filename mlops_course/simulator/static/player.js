@@ -11,7 +11,7 @@ class Player {
     this.timer = 0;
     const last = frames.length - 1;
     this.values = {
-      ...fixed, ...this.frame(last), at: last, selected: "", refused: "", stale: "", heard: 0,
+      ...fixed, ...this.frame(last), at: last, selected: "", refused: "", stale: "", heard: 0, progress: "",
       recorded: true,
     };
   }

@@ -3,6 +3,7 @@
 
 const PARTS = [
   "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
+  "question", "mystery", "hindsight", "progress",
 ];
 // JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
@@ -17,6 +18,8 @@ const FRAME = `
   <div class="mls-spoken" role="status" data-slot="spoken"></div>
   <div class="mls-spoken" role="alert" data-slot="urgent"></div>
   <div class="mls-stale" data-slot="stale"></div>
+  <section class="mls-question" role="alertdialog" aria-label="What would you do?" tabindex="-1" data-slot="question"></section>
+  <section class="mls-mystery" aria-label="The mystery" data-slot="mystery"></section>
   <section aria-label="Stages of the pipeline" data-slot="strip"></section>
   <section class="mls-detail" aria-label="The chosen stage"></section>
   <section class="mls-monitor" aria-label="Production Monitoring">
@@ -28,6 +31,8 @@ const FRAME = `
     </div>
     <div data-slot="log"></div>
     <div class="mls-debrief" data-slot="debrief"></div>
+    <div class="mls-debrief" data-slot="hindsight"></div>
+    <p role="status" data-slot="progress"></p>
   </section>`;
 
 let made = 0;
@@ -160,6 +165,13 @@ function render({ model, el }) {
   const show = { ...form.watch, figures: showFigures, selected: showSelected, mode: showMode };
   show.heard = form.heard;
   for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
+  for (const [name, more] of Object.entries(answers(root, model, form.send))) {
+    const place = show[name];
+    show[name] = () => {
+      place();
+      more();
+    };
+  }
   show.strip = () => {
     fill(slot("strip"), model.get("strip"));
     showFlow();

@@ -1,0 +1,105 @@
+"""What the widget shows of a run: the newest state, or one of its moments again.
+
+It draws at most ten times a second, however fast events come.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mlops_course.picture.markup import join
+from mlops_course.pipeline.events import Event
+from mlops_course.pipeline.state import RunState
+from mlops_course.simulator import recording
+from mlops_course.simulator.settings import Settings, shown
+from mlops_course.simulator.widget import Picture, parts_of
+
+REFRESH_SECONDS = 0.1
+# Parts that are for whoever acts now, and stay while an earlier moment is looked at.
+_OF_NOW = ("mode", "question", "mystery", "hindsight")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What there is to show.
+
+    Attributes
+    ----------
+    state, events
+        What is known of the run, and all that it said.
+    settings
+        What the controls say.
+    stale
+        Why the picture is not what the settings say; usually empty.
+    progress
+        How far other choices have been played; usually empty.
+    """
+
+    state: RunState
+    events: Sequence[Event]
+    settings: Settings
+    stale: str
+    progress: str
+
+
+class Screen:
+    """Draws what there is to show in a widget.
+
+    Parameters
+    ----------
+    view
+        The widget.
+    content
+        Returns what there is to show.
+    lock
+        Held while that is read and drawn.
+
+    Attributes
+    ----------
+    at
+        The number of the moment that is shown, from 0; None for the latest.
+    """
+
+    at: int | None
+
+    def __init__(
+        self, view: Picture, content: Callable[[], Content], lock: threading.RLock
+    ) -> None:
+        self.at = None
+        self._view = view
+        self._content = content
+        self._lock = lock
+        self._next = 0.0
+        self._timer: threading.Timer | None = None
+
+    def draw_soon(self) -> None:
+        """Draw now, or once the time between two drawings has passed."""
+        wait = self._next - time.monotonic()
+        if wait <= 0:
+            self.draw()
+        elif self._timer is None:
+            self._timer = threading.Timer(wait, self.draw)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def draw(self) -> None:
+        """Draw now."""
+        with self._lock:
+            self._timer = None
+            self._next = time.monotonic() + REFRESH_SECONDS
+            now = self._content()
+            marks = recording.moments(now.events)
+            told = {
+                "moments": [mark.name for mark in marks],
+                "settings": shown(now.settings),
+                "progress": str(join(now.progress)),
+            }
+            if self.at is None:
+                self._view.show(now.state, now.stale, at=-1, **told)
+                return
+            mark = marks[self.at]
+            past = recording.state_at(now.events, mark)
+            parts = parts_of(now.state)
+            told |= recording.looking_back(mark) | {name: parts[name] for name in _OF_NOW}
+            self._view.show(past, now.stale, at=self.at, **told)
