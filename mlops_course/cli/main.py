@@ -28,6 +28,7 @@ from mlops_course.cli.terminal import (
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE, folder_named
+from mlops_course.deciding.choices import CHOICES
 from mlops_course.pipeline.policies import NAMED, POLICIES
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ def _add_simulate(command: AddCommand) -> None:
     deciding.add_argument("--retrain", default="auto", metavar="|".join(POLICIES))
     choosing = "decides when to retrain, and is scored by its regret"
     deciding.add_argument("--policy", metavar="|".join(NAMED), help=choosing)
+    answering = "what to choose at an alert, in order; may be given again"
+    deciding.add_argument("--choose", action="append", metavar="|".join(CHOICES), help=answering)
     pricing = "what a training costs, in wrong calls (50)"
     parser.add_argument("--price", type=float, metavar="N", help=pricing)
     parser.add_argument("--threshold", type=float, default=0.90, metavar="X")

@@ -13,6 +13,7 @@ from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace, open_workspace
+from mlops_course.deciding.choices import Choices
 from mlops_course.pipeline.events import Event, Retrained
 from mlops_course.pipeline.policies import NAMED, Policy
 from mlops_course.pipeline.state import RunState, fold, result_of, wrong_calls
@@ -24,15 +25,14 @@ if TYPE_CHECKING:
 
 def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
     """Run a scenario and sum it up, or list the scenarios."""
-    from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+    from mlops_course.pipeline.scenarios import ASK, SCENARIOS, RunConfig
 
     if options.list:
         for scenario in SCENARIOS.values():
             print(f"{scenario.name:<14} {scenario.title}. {scenario.story}")
         return DONE
-    config = RunConfig(
-        options.scenario, options.weeks, options.seed, options.threshold, options.retrain
-    )
+    retrain = ASK if options.choose else options.retrain
+    config = RunConfig(options.scenario, options.weeks, options.seed, options.threshold, retrain)
     policy = _policy(options.policy, options.price)
     if options.html is not None:
         from mlops_course.simulator import recording
@@ -44,7 +44,8 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     from mlops_course.pipeline.loop import run_pipeline
 
-    with closing(run_pipeline(config, workspace, policy=policy)) as events:
+    decides = Choices(*options.choose) if options.choose else policy
+    with closing(run_pipeline(config, workspace, policy=decides)) as events:
         told = list(_narrated(events))
     state = fold(told)
     if options.html is not None:

@@ -128,7 +128,8 @@ def _best(state: RunState, question: Decided, mine: Aftermath) -> str:
     flights = counted(gap, "flight")
     told = (
         f"{titles} did best: {flights} fewer wrong or unanswered than {against}, "
-        f"{100 * share:.1f} points of all flights."
+        f"{100 * share:.1f} points of all flights. These are {counted(mine.weeks, 'week')} of one "
+        f"seed: more weeks may say otherwise."
     )
     small = " That is less than the luck of the days: another seed may turn it round."
     return told + (small if share < SMALL_SHARE else "")
