@@ -18,6 +18,7 @@ from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.policies import Policy
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
+from mlops_course.pipeline.wording import run_title
 from mlops_course.serving.service import Service
 from mlops_course.simulator import recording
 from mlops_course.simulator.runner import Driver, Order, warm_up, why_it_stopped
@@ -63,6 +64,8 @@ class PipelineSimulator:
     ----------
     state, error
         What is known of the run, and the exception that stopped it, if one did.
+    kept
+        The state of a run that is shown beside this one; None where runs are shown alone.
     service
         The scoring service; after a run it still answers at ``service.url``.
     settings
@@ -78,6 +81,7 @@ class PipelineSimulator:
 
     state: RunState
     error: BaseException | None
+    kept: RunState | None
     service: Service
     settings: Settings
     view: Picture
@@ -113,6 +117,7 @@ class PipelineSimulator:
         config = RunConfig(scenario, weeks, seed, threshold, retrain_word(retrain))
         self.settings = Settings(config, pace)
         self.service = Service()
+        self.kept = None
         self._forget()
         self._workspace = workspace
         self._policy = policy
@@ -215,12 +220,32 @@ class PipelineSimulator:
             self._at = moment
             self._render()
 
+    def keep(self) -> None:
+        """Keep the run as it is now, to be shown beside the next ones.
+
+        Raises
+        ------
+        ParameterError
+            If no stage has ended yet.
+        """
+        with self._lock:
+            recording.check_moment(0, self._events)
+            self.kept = self.state
+            self._render()
+
+    def forget(self) -> None:
+        """Show runs alone again."""
+        with self._lock:
+            self.kept = None
+            self._render()
+
     def save(self, path: str | Path) -> Path:
         """Save the run as one HTML page that needs neither kernel nor network.
 
         Raises what `recording.save` raises.
         """
-        return recording.save(*self._recorded(), Path(path))
+        events, settings, kept = self._recorded()
+        return recording.save(events, settings, Path(path), kept)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a run in the background has paused or ended; False if time ran out."""
@@ -273,10 +298,11 @@ class PipelineSimulator:
         still = self.picture().html()
         return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
 
-    def _recorded(self) -> tuple[tuple[Event, ...], Settings]:
-        """Return the run so far, and the settings that it began with."""
+    def _recorded(self) -> tuple[tuple[Event, ...], Settings, RunState | None]:
+        """Return the run so far, the settings that it began with, and the run beside it."""
         with self._lock:
-            return self.events, replace(self.settings, config=self._shown or self.config)
+            began_with = replace(self.settings, config=self._shown or self.config)
+            return self.events, began_with, self.kept
 
     # ---- how a run is driven
 
@@ -298,6 +324,10 @@ class PipelineSimulator:
                 self.pause()
             case {"order": "reset"}:
                 self.reset()
+            case {"order": "keep"}:
+                self.keep()
+            case {"order": "forget"}:
+                self.forget()
             case {"order": "save"}:
                 name = f"{self.config.scenario}.html"
                 self.view.send({"name": name, "page": recording.page(*self._recorded())})
@@ -384,16 +414,21 @@ class PipelineSimulator:
             self._next_render = time.monotonic() + REFRESH_SECONDS
             marks = recording.moments(self._events)
             told = {"moments": [mark.name for mark in marks], "settings": shown(self.settings)}
+            told["kept"] = _name_of(self.kept)
             if self._at is None:
-                self.view.show(self.state, self._stale(), at=-1, **told)
+                self.view.show(self.state, self._stale(), self.kept, at=-1, **told)
                 return
             past = recording.state_at(self._events, marks[self._at])
             now = recording.looking_back(marks[self._at]) | {"mode": self.state.status}
-            self.view.show(past, self._stale(), at=self._at, **now, **told)
+            self.view.show(past, self._stale(), self.kept, at=self._at, **now, **told)
 
     def _stale(self) -> str:
         is_over = self.state.status in ("finished", "failed")
         return why_stale(self._shown, self.config) if is_over and self._shown else ""
+
+
+def _name_of(kept: RunState | None) -> str:
+    return run_title(kept.started) if kept and kept.started else ""
 
 
 _ALL: "weakref.WeakSet[PipelineSimulator]" = weakref.WeakSet()
