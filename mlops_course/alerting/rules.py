@@ -336,8 +336,8 @@ def _message(rule: Rule, window: Window, value: float) -> str:
     quality = window.quality
     if rule.figure == "accuracy_at_most":
         return (
-            f"Accuracy {quality.accuracy:.3f} in {window.name}: at most {value:.3f} "
-            f"(one-sided 95%, by {quality.days} days), below {rule.limit:.2f}."
+            f"Accuracy {quality.accuracy:.1%} in {window.name}; even its upper bound, {value:.1%} "
+            f"(one-sided 95%, by {quality.days} days), is below {100 * rule.limit:g}%."
         )
     if rule.figure == "unanswered_share" and quality.rows == 0:
         return f"There was no flight to answer in {window.name}: has the feed ended?"

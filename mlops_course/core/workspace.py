@@ -205,11 +205,7 @@ def check_store(workspace: Workspace) -> None:
     would otherwise block MLflow for twenty seconds.
     """
     if not workspace.root.exists():
-        raise WorkspaceError(
-            f"The workspace {workspace.root} was deleted.",
-            "A run keeps its results there.",
-            "Run the notebook from its first cell to make a new one.",
-        )
+        raise was_deleted(workspace)
     free = shutil.disk_usage(workspace.root).free
     if free < MIN_FREE_BYTES:
         raise WorkspaceError(
@@ -223,6 +219,16 @@ def check_store(workspace: Workspace) -> None:
         raise _unwritable(workspace.root, error) from error
     if made:
         _probe(workspace.database)
+
+
+def was_deleted(workspace: Workspace) -> WorkspaceError:
+    """Return what to say of a workspace whose folder is gone."""
+    return WorkspaceError(
+        f"The workspace {workspace.root} was deleted.",
+        "A run keeps its results there.",
+        "Run the notebook from its first cell to make a new one; the simulator makes one when it "
+        "runs again.",
+    )
 
 
 def workspaces_within(home: Path) -> list[Workspace]:

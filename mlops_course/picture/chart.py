@@ -12,7 +12,7 @@ from math import ceil, floor, isnan
 
 from markupsafe import Markup
 
-from mlops_course.picture.markup import DOT, TRIANGLE, at, element, join, text
+from mlops_course.picture.markup import DOT, SQUARE, TRIANGLE, at, element, join, text
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, threshold_of
 from mlops_course.pipeline.wording import (
@@ -85,17 +85,24 @@ LEGEND = (
 )
 
 
-def scale_of(state: RunState) -> Scale:
+OTHER_RUN = LegendEntry(
+    element("g", element("path", d=SQUARE), class_="mls-other", transform="translate(10 6)"),
+    "accuracy of the kept run",
+)
+
+
+def scale_of(state: RunState, other: RunState | None = None) -> Scale:
     """Return a scale on which model and threshold find room; the simple rule may leave it."""
     threshold = threshold_of(state)
-    known = [week for week in state.weeks if has_accuracy(week)]
+    weeks = (*state.weeks, *(other.weeks if other else ()))
+    known = [week for week in weeks if has_accuracy(week)]
     low = min([threshold - 0.03, 0.85, *(week.accuracy - 0.04 for week in known)])
     high = max([threshold + 0.03, 0.95, *(_top(week) + 0.015 for week in known)])
     slots = max(state.started.weeks if state.started else 8, len(state.weeks))
     return Scale(slots, max(floor(low * 20) / 20, 0.0), min(ceil(high * 20) / 20, 1.0))
 
 
-def render(state: RunState, ordinal: bool = False) -> Markup:
+def render(state: RunState, ordinal: bool = False, other: RunState | None = None) -> Markup:
     """Return the contents of an ``<svg>`` of any width and `HEIGHT` pixels high.
 
     Parameters
@@ -103,14 +110,17 @@ def render(state: RunState, ordinal: bool = False) -> Markup:
     ordinal
         Name models by their order in this run instead of by their registry version, which
         depends on what the registry held before.
+    other
+        A run to compare with, whose accuracy is drawn, too.
     """
-    scale = scale_of(state)
+    scale = scale_of(state, other)
     parts = [
         *_incident(state, scale),
         *_grid(scale),
         *_week_axis(state, scale),
         *_threshold(threshold_of(state), scale),
         *_rule_of_thumb(state, scale),
+        *_other(other, scale),
         *_models(state, scale, ordinal),
     ]
     for week in state.weeks:
@@ -233,6 +243,16 @@ def _rule_of_thumb(state: RunState, scale: Scale) -> Iterator[Markup]:
     gone = [week.baseline_accuracy for week in state.weeks if week.baseline_accuracy < scale.low]
     if gone:
         yield _margin(BOTTOM - 13, "↓ rule", f"{min(gone):.0%}")
+
+
+def _other(run: RunState | None, scale: Scale) -> Iterator[Markup]:
+    """Yield another run's accuracy, week by week, as far as this chart has weeks."""
+    weeks = run.weeks[: scale.slots] if run else ()
+    yield from _line(weeks, scale, "mls-other", lambda week: week.accuracy)
+    for week in filter(has_accuracy, weeks):
+        words = f"Week {week.number} of the kept run: accuracy {week.accuracy:.1%}"
+        mark = element("g", element("title", words), element("path", d=SQUARE), class_="mls-other")
+        yield at(_percent(scale.x(week.number)), scale.y(week.accuracy), mark)
 
 
 def _models(state: RunState, scale: Scale, ordinal: bool) -> Iterator[Markup]:

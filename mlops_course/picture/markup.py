@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 _EMPTY = frozenset({"circle", "img", "line", "path", "rect"})
 DOT = "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0"
 TRIANGLE = "M0 6.5L-7 -5.5H7Z"
+SQUARE = "M-4 -4H4V4H-4Z"
 
 
 def element(name: str, /, *children: str, **attributes: str | float | None) -> Markup:

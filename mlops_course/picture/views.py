@@ -10,6 +10,7 @@ from math import isnan
 from markupsafe import Markup
 
 from mlops_course.picture import chart
+from mlops_course.picture.beside import in_a_sentence
 from mlops_course.picture.content import (
     Card,
     Moved,
@@ -148,24 +149,26 @@ def _figure(value: float | int | str) -> str:
 # ---- production monitoring
 
 
-def accuracy(state: RunState) -> Markup:
-    """Return accuracy by week with its legend."""
+def accuracy(state: RunState, other: RunState | None = None) -> Markup:
+    """Return accuracy by week with its legend, beside that of another run if there is one."""
+    beside = in_a_sentence(state, other) if other else ""
     picture = element(
         "svg",
-        chart.render(state),
+        chart.render(state, other=other),
         role="img",
         width="100%",
         height=chart.HEIGHT,
-        aria_label=chart.describe(state),
+        aria_label=f"{chart.describe(state)} {beside}".strip(),
     )
     legend = [
         element("li", element("svg", entry.mark, viewBox="0 0 20 12"), entry.more or entry.words)
-        for entry in chart.LEGEND
+        for entry in (*chart.LEGEND, *([chart.OTHER_RUN] if other else []))
     ]
     return join(
         element("h4", "Accuracy by week"),
         element("div", picture, class_="mls-plot"),
         element("ul", *legend, class_="mls-legend"),
+        element("p", beside, class_="mls-beside") if beside else "",
     )
 
 

@@ -17,7 +17,7 @@ from mlops_course.alerting.rules import Watch
 from mlops_course.core.errors import CourseError, DataError, ParameterError, ServiceError
 from mlops_course.core.texts import short
 from mlops_course.core.verdicts import Verdict
-from mlops_course.core.workspace import Workspace, open_workspace, own_run_log
+from mlops_course.core.workspace import Workspace, open_workspace, own_run_log, was_deleted
 from mlops_course.data.features import vocabulary_of
 from mlops_course.data.flights import FIRST_HELD_OUT
 from mlops_course.deciding.decisions import Policy
@@ -152,13 +152,17 @@ class _Run:
             except (CourseError, OSError, *tracking.STORE_ERRORS) as error:
                 status = "FAILED"
                 seconds = time.perf_counter() - cycles.stage_started
-                message = str(tracking.explain(error))
+                message = str(self._explained(error))
                 cycle = FIRST_CYCLE if cycles.stage == "monitor" else cycles.cycle
                 yield StageFailed(cycles.stage, cycle, seconds, message)
         finally:
             warm_up.join()
             with suppress(*tracking.STORE_ERRORS):
                 tracking.end_run(self.store, cycles.run_id, status)
+
+    def _explained(self, error: Exception) -> CourseError:
+        place = self.store.workspace
+        return tracking.explain(error) if place.root.exists() else was_deleted(place)
 
     def _timed(self, steps: Steps[None]) -> Steps[None]:
         with closing(steps):

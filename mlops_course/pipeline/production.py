@@ -150,7 +150,7 @@ def summary(events: Sequence[WeekScored]) -> Mapping[str, float | int | str]:
     return {
         "weeks": len(events),
         "weeks with alert": sum(event.alert for event in events),
-        "mean accuracy": f"{fmean(known):.3f}" if known else "unknown",
+        "mean accuracy": f"{fmean(known):.1%}" if known else "unknown",
         "flights unanswered": sum(event.unanswered for event in events),
     }
 

@@ -242,7 +242,7 @@ def fit(
     if about:
         params = [Param(key, str(value)) for key, value in about.items()]
         store.client.log_batch(run_id, params=params)
-    headline = f"accuracy {metrics['accuracy']:.3f}" if metrics else f"{result.rows:,} flights"
+    headline = f"accuracy {metrics['accuracy']:.1%}" if metrics else f"{result.rows:,} flights"
     figures: Figures = {"rows": result.rows, "fit seconds": round(result.seconds, 2)}
     figures |= {measure: round(value, 4) for measure, value in metrics.items()}
     figures |= {"model digest": result.digest, "MLflow run": run_id}

@@ -188,7 +188,7 @@ def _mondays(weeks: Sequence[str]) -> str:
 
 
 def _week_line(week: WeekScored) -> str:
-    accuracy = f"{week.accuracy:.3f}" if has_accuracy(week) else UNKNOWN
+    accuracy = f"{week.accuracy:.1%}" if has_accuracy(week) else UNKNOWN
     parts = [f"week {week.week}", f"accuracy {accuracy}", f"version {week.model_version}"]
     if has_accuracy(week) and not can_tell(week):
         parts.append(why_unknown(week))

@@ -126,7 +126,7 @@ class _Pairs:
         one = float(self.mine.mean())
         two = float(self.other.mean())
         about = (
-            f"Accuracy {one:.3f} against {two:.3f} of {self.rival}: {_points(100 * (one - two))}"
+            f"Accuracy {one:.1%} against {two:.1%} of {self.rival}: {_points(100 * (one - two))}"
         )
         return self._lead(np.full(len(self.days), True), f"{about} points", confidence)
 

@@ -98,7 +98,7 @@ def looking_back(moment: Moment) -> dict[str, str]:
     return {"status": words, "spoken": words, "urgent": ""}
 
 
-def page(events: Sequence[Event], settings: Settings) -> str:
+def page(events: Sequence[Event], settings: Settings, kept: RunState | None = None) -> str:
     """Return a run as an HTML page of its own, to be played, scrubbed and clicked through.
 
     Parameters
@@ -107,6 +107,8 @@ def page(events: Sequence[Event], settings: Settings) -> str:
         Those of a whole run.
     settings
         What it was run with.
+    kept
+        Another run, to be shown beside it.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def page(events: Sequence[Event], settings: Settings) -> str:
         "settings": shown(settings),
         "about": about(),
         "moments": [mark.name for mark in marks],
-        "frames": _frames(events, marks),
+        "frames": _frames(events, marks, kept),
     }
     packed = b64encode(gzip.compress(json.dumps(recorded).encode(), mtime=0)).decode()
     state = fold(events)
@@ -150,7 +152,9 @@ def page(events: Sequence[Event], settings: Settings) -> str:
     return f'<!doctype html>\n<html lang="en">{head}{element("body", body)}</html>\n'
 
 
-def save(events: Sequence[Event], settings: Settings, path: Path) -> Path:
+def save(
+    events: Sequence[Event], settings: Settings, path: Path, kept: RunState | None = None
+) -> Path:
     """Write a run's page to a file, and return its path.
 
     Raises
@@ -160,7 +164,7 @@ def save(events: Sequence[Event], settings: Settings, path: Path) -> Path:
     WorkspaceError
         If the file cannot be written.
     """
-    text = page(events, settings)
+    text = page(events, settings, kept)
     try:
         write_text(path, text)
     except OSError as error:
@@ -184,7 +188,9 @@ def _unwritable(path: Path, error: OSError) -> WorkspaceError:
     )
 
 
-def _frames(events: Sequence[Event], marks: Sequence[Moment]) -> list[dict[str, Any]]:
+def _frames(
+    events: Sequence[Event], marks: Sequence[Moment], kept: RunState | None
+) -> list[dict[str, Any]]:
     """Return what changes in the picture from one moment to the next; the first is whole."""
     frames = []
     state = RunState()
@@ -194,7 +200,7 @@ def _frames(events: Sequence[Event], marks: Sequence[Moment]) -> list[dict[str, 
         for event in events[told : mark.events]:
             state = advance(state, event)
         told = mark.events
-        parts = parts_of(state)
+        parts = parts_of(state, kept)
         frames.append({name: part for name, part in parts.items() if part != before.get(name)})
         before = parts
     return frames

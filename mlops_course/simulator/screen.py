@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mlops_course.picture.markup import join
 from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.state import RunState
+from mlops_course.pipeline.wording import run_title
 from mlops_course.simulator import recording
 from mlops_course.simulator.settings import Settings, shown
 from mlops_course.simulator.widget import Picture, parts_of
@@ -34,6 +35,8 @@ class Content:
         Why the picture is not what the settings say; usually empty.
     progress
         How far other choices have been played; usually empty.
+    kept
+        The state of a run that is shown beside this one; usually None.
     """
 
     state: RunState
@@ -41,6 +44,7 @@ class Content:
     settings: Settings
     stale: str
     progress: str
+    kept: RunState | None
 
 
 class Screen:
@@ -94,12 +98,17 @@ class Screen:
                 "moments": [mark.name for mark in marks],
                 "settings": shown(now.settings),
                 "progress": str(join(now.progress)),
+                "kept": _name_of(now.kept),
             }
             if self.at is None:
-                self._view.show(now.state, now.stale, at=-1, **told)
+                self._view.show(now.state, now.stale, now.kept, at=-1, **told)
                 return
             mark = marks[self.at]
             past = recording.state_at(now.events, mark)
             parts = parts_of(now.state)
             told |= recording.looking_back(mark) | {name: parts[name] for name in _OF_NOW}
-            self._view.show(past, now.stale, at=self.at, **told)
+            self._view.show(past, now.stale, now.kept, at=self.at, **told)
+
+
+def _name_of(kept: RunState | None) -> str:
+    return run_title(kept.started) if kept and kept.started else ""

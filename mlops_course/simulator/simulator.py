@@ -65,6 +65,8 @@ class PipelineSimulator:
     ----------
     state, error
         What is known of the run, and the exception that stopped it, if one did.
+    kept
+        The state of a run that is shown beside this one; None where runs are shown alone.
     service
         The scoring service; after a run it still answers at ``service.url``.
     settings
@@ -78,6 +80,7 @@ class PipelineSimulator:
         If a value is out of range.
     """
 
+    kept: RunState | None
     service: Service
     settings: Settings
     view: Picture
@@ -104,6 +107,7 @@ class PipelineSimulator:
         config = RunConfig(scenario, weeks, seed, threshold, retrain_word(retrain))
         self.settings = Settings(config, pace)
         self.service = Service()
+        self.kept = None
         self.view = Picture()
         self._session = Session(self._show, self._close_if_another_was_made)
         self._screen = Screen(self.view, self._content, self._session.lock)
@@ -245,12 +249,32 @@ class PipelineSimulator:
             self._screen.at = moment
             self._screen.draw()
 
+    def keep(self) -> None:
+        """Keep the run as it is now, to be shown beside the next ones.
+
+        Raises
+        ------
+        ParameterError
+            If no stage has ended yet.
+        """
+        with self._session.lock:
+            recording.check_moment(0, self.events)
+            self.kept = self.state
+            self._screen.draw()
+
+    def forget(self) -> None:
+        """Show runs alone again."""
+        with self._session.lock:
+            self.kept = None
+            self._screen.draw()
+
     def save(self, path: str | Path) -> Path:
         """Save the run as one HTML page that needs neither kernel nor network.
 
         Raises what `recording.save` raises.
         """
-        return recording.save(*self._recorded(), Path(path))
+        events, settings, kept = self._recorded()
+        return recording.save(events, settings, Path(path), kept)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a run in the background has paused or ended; False if time ran out."""
@@ -310,11 +334,11 @@ class PipelineSimulator:
         still = self.picture().html()
         return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
 
-    def _recorded(self) -> tuple[tuple[Event, ...], Settings]:
-        """Return the run so far, and the settings that it began with."""
+    def _recorded(self) -> tuple[tuple[Event, ...], Settings, RunState | None]:
+        """Return the run so far, the settings that it began with, and the run beside it."""
         with self._session.lock:
-            config = self._session.began or self.config
-            return self.events, replace(self.settings, config=config)
+            began_with = replace(self.settings, config=self._session.began or self.config)
+            return self.events, began_with, self.kept
 
     # ---- how a run is driven
 
@@ -329,6 +353,10 @@ class PipelineSimulator:
                 self.pause()
             case {"order": "reset"}:
                 self.reset()
+            case {"order": "keep"}:
+                self.keep()
+            case {"order": "forget"}:
+                self.forget()
             case {"order": "save"}:
                 name = f"{self.config.scenario}.html"
                 self.view.send({"name": name, "page": recording.page(*self._recorded())})
@@ -392,7 +420,9 @@ class PipelineSimulator:
         session = self._session
         is_over = session.state.status in ("finished", "failed")
         stale = why_stale(session.began, self.config) if is_over and session.began else ""
-        return Content(session.state, session.events, self.settings, stale, session.progress)
+        return Content(
+            session.state, session.events, self.settings, stale, session.progress, self.kept
+        )
 
 
 _ALL: "weakref.WeakSet[PipelineSimulator]" = weakref.WeakSet()

@@ -39,9 +39,16 @@ def about() -> dict[str, str]:
     return {stage: str(views.about(stage)) for stage in STAGES}
 
 
-def parts_of(state: RunState) -> dict[str, Any]:
-    """Return a state as the texts of the page, by the names of `Picture`'s traits."""
+def parts_of(state: RunState, other: RunState | None = None) -> dict[str, Any]:
+    """Return a state as the texts of the page, by the names of `Picture`'s traits.
+
+    Parameters
+    ----------
+    other
+        A run that was kept, to be shown beside this one.
+    """
     parts: dict[str, Any] = {name: str(view(state)) for name, view in _PARTS.items()}
+    parts["chart"] = str(views.accuracy(state, other))
     parts["mode"] = state.status
     parts["figures"] = {stage: str(views.figures(state, stage)) for stage in STAGES}
     return parts
@@ -63,7 +70,6 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "urgent": lambda state: join(wording.urgent(state)),
     "strip": views.strip,
     "tiles": views.tiles,
-    "chart": views.accuracy,
     "inputs": views.inputs,
     "log": alert_log.log,
     "debrief": _debrief,
@@ -89,6 +95,8 @@ class Picture(anywidget.AnyWidget):
         for the latest.
     progress
         How far the other choices have been played; empty if none is being played.
+    kept
+        The name of the run that was kept to be compared with; empty if there is none.
     """
 
     _esm = script()
@@ -100,6 +108,7 @@ class Picture(anywidget.AnyWidget):
     heard = traitlets.Int().tag(sync=True)
     moments = traitlets.List(traitlets.Unicode()).tag(sync=True)
     at = traitlets.Int(-1).tag(sync=True)
+    kept = traitlets.Unicode().tag(sync=True)
     mode = traitlets.Unicode().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
     spoken = traitlets.Unicode().tag(sync=True)
@@ -143,17 +152,21 @@ class Picture(anywidget.AnyWidget):
         with self._exclusive:
             super().set_state(sync_data)
 
-    def show(self, state: RunState, stale: str = "", **more: object) -> None:
+    def show(
+        self, state: RunState, stale: str = "", other: RunState | None = None, **more: object
+    ) -> None:
         """Render a state; parts that look as before are not sent.
 
         Parameters
         ----------
         stale
             A sentence on why the picture is not what the settings say; usually empty.
+        other
+            A run that was kept, to be shown beside this one.
         more
             Other traits by name; they go before what the state says.
         """
-        parts = {**parts_of(state), "stale": str(join(stale)), **more}
+        parts = {**parts_of(state, other), "stale": str(join(stale)), **more}
         with self._exclusive, self.hold_sync():
             for name, value in parts.items():
                 setattr(self, name, value)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -372,8 +373,11 @@ def _empty_store(workspace: Workspace) -> Path:
     """Return a migrated, empty store from the cache; migrating one takes MLflow 1.7 s."""
     template = workspace.cache / f"mlflow-{mlflow.__version__}.db"
     if not template.exists():
-        with replacing(template) as partial:
-            MlflowClient(sqlite_url(partial)).search_experiments(max_results=1)
+        # A path of its own each time: MLflow migrates a store that it has seen before no more.
+        with TemporaryDirectory(dir=workspace.cache) as folder:
+            made = Path(folder, template.name)
+            MlflowClient(sqlite_url(made)).search_experiments(max_results=1)
+            made.replace(template)
     return template
 
 

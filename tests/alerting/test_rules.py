@@ -65,7 +65,7 @@ def test_accuracy_rule_when_the_bound_is_below_then_says_what_was_seen_and_who_a
     assert (alert.rule, alert.limit, alert.severity) == (ACCURACY_RULE, 0.9, "page")
     assert 0.8 < alert.value < 0.9 and alert.owner and alert.runbook
     assert alert.since == alert.window == "the week of 2013-09-02"
-    assert alert.message.startswith("Accuracy 0.80") and "by 7 days), below 0.90." in alert.message
+    assert alert.message.startswith("Accuracy 80.") and "by 7 days), is below 90%." in alert.message
 
 
 def test_unanswered_rule_when_a_hundredth_has_no_answer_then_rests_and_beyond_alerts(flights):

@@ -54,7 +54,8 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "picture": (
-        *("content", "markup", "chart", "views", "alert_log", "question", "hindsight", "poster"),
+        *("beside", "content", "markup", "chart", "views", "alert_log", "question", "hindsight"),
+        "poster",
     ),
     "simulator": (
         *("settings", "widget", "recording", "runner", "others", "mystery", "session", "screen"),

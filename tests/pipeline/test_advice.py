@@ -71,7 +71,7 @@ def test_next_move_when_the_monitor_sees_a_cause_then_fits_it(change, expected):
 
 
 def test_next_move_when_the_threshold_is_above_what_was_released_then_blames_that_and_no_input():
-    released = StageFinished("train", 1, 0.1, "accuracy 0.920", {"accuracy": 0.92})
+    released = StageFinished("train", 1, 0.1, "accuracy 92.0%", {"accuracy": 0.92})
     bad = week(2, 0.91, drift=MOVED)
     state = fold([released, week(1, 0.95), bad])
     said = next_move(state, replace(alert(bad), threshold=0.99), bad)

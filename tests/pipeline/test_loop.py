@@ -220,7 +220,7 @@ def test_run_when_the_workspace_is_deleted_meanwhile_then_fails_and_the_next_run
             shutil.rmtree(workspace.root)
             break
     last = list(events)[-1]
-    assert isinstance(last, StageFailed) and "Then run again." in last.message
+    assert isinstance(last, StageFailed) and "was deleted" in last.message
     again = list(run_pipeline(RunConfig("good", weeks=1), open_workspace(workspace.root), service))
     assert isinstance(again[-1], RunFinished)
 

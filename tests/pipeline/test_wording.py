@@ -69,7 +69,7 @@ def test_terminal_line_when_an_event_comes_then_tells_it(event, line):
     [
         (
             week(1, 0.95, drifted=("temp", "dewp")),
-            "week 2013-09-02  accuracy 0.950  version 1  moved: temp, dewp",
+            "week 2013-09-02  accuracy 95.0%  version 1  moved: temp, dewp",
         ),
         (
             silent_week(1),
@@ -86,11 +86,11 @@ def test_still_line_when_versions_are_named_then_says_what_holds_for_every_run()
     lines = [wording.still_line(state, entry) for entry in state.log]
     assert lines == [
         "Before production. Promoted model 1: better",
-        "Week 4. ▼ Alert: Accuracy 0.800, below 0.90.",
+        "Week 4. ▼ Alert: Accuracy 80.0%, below 90%.",
         "",
-        "Week 5. ▼ Alert: Accuracy 0.790, below 0.90.",
+        "Week 5. ▼ Alert: Accuracy 79.0%, below 90%.",
         "Week 5. ↻ Retrained on 12,900 flights of the weeks of 23 Sep and 30 Sep.",
-        "Week 6. ▼ Alert: Accuracy 0.810, below 0.90.",
+        "Week 6. ▼ Alert: Accuracy 81.0%, below 90%.",
         "Week 6. Promoted model 2: beats the champion",
     ]
 
@@ -144,7 +144,7 @@ def test_status_when_paused_in_a_second_cycle_then_names_the_stage_that_ended():
 def test_urgent_when_a_week_has_two_alerts_then_says_both():
     running = fold(silent_run()[: -len(finished())])
     assert wording.urgent(running) == (
-        "1,400 of 6,400 flights have no answer. Accuracy 0.800, below 0.90."
+        "1,400 of 6,400 flights have no answer. Accuracy 80.0%, below 90%."
     )
 
 
@@ -154,10 +154,10 @@ def test_urgent_when_the_loop_closes_then_says_retraining_and_promotion_but_no_m
     assert heads == [
         "",
         "Promoted",
-        "Accuracy 0.800",
-        "Accuracy 0.790",
+        "Accuracy 80.0%",
+        "Accuracy 79.0%",
         "Retrained",
-        "Accuracy 0.810",
+        "Accuracy 81.0%",
     ]
     assert said[-1].startswith("Promoted, week 6, 7 Oct. v2 replaces v1")
 

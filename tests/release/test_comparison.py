@@ -76,7 +76,7 @@ def test_compare_when_the_candidate_is_right_more_often_then_passes_and_says_how
     verdict = compare(week, good)
     assert verdict.passed and len(verdict.checks) > 8
     told = seen(verdict, "better than the rule")
-    assert told.startswith("Accuracy 0.9") and told.endswith(f"on these {len(week):,} flights.")
+    assert told.startswith("Accuracy 9") and told.endswith(f"on these {len(week):,} flights.")
     told = seen(verdict, "not worse overall")
     assert "(one-sided 95%, by 7 days in spells); at most 1.00 may be lost." in told
 
@@ -170,7 +170,7 @@ def test_compare_when_the_champion_is_mostly_silent_then_its_silence_is_no_call(
     verdict = compare(week, good, champion, must_gain=True)
     right = (good == late)[answered].mean()
     told = seen(verdict, "better overall")
-    assert f"Accuracy {right:.3f} against {right:.3f}" in told and "+0.00 points" in told
+    assert f"Accuracy {right:.1%} against {right:.1%}" in told and "+0.00 points" in told
     assert failed(verdict) == {"better overall"}
 
 

@@ -139,7 +139,7 @@ def test_lesson_when_worked_through_then_the_alert_of_the_drift_can_be_read(page
         run_pipeline(page)
         log = simulator.locator(".mls-log")
         said = log.locator("li[data-kind=alert]").last.inner_text(timeout=5_000)
-        assert re.search(r"Accuracy 0\.\d{3} in the week of .*, below 0\.90\.", said), said
+        assert re.search(r"Accuracy \d\d\.\d% in the week of .* is below 90%\.", said), said
         assert log.locator("li[data-kind=done]").count() == 2, log.inner_text()
 
 

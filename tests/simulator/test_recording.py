@@ -48,6 +48,14 @@ def test_state_at_a_week_when_it_is_looked_at_later_then_has_what_the_week_set_o
 # ---- the page
 
 
+def test_page_when_another_run_was_kept_then_shows_it_beside_each_moment():
+    kept = fold([*started(), week(1, 0.93)])
+    frames = recorded(recording.page(drift_run(), USUAL, kept))["frames"]
+    assert any(
+        "Week 1 of the kept run: accuracy 93.0%" in frame.get("chart", "") for frame in frames
+    )
+
+
 def test_page_when_a_run_is_saved_then_plays_what_the_widget_showed():
     events = drift_run()
     kept = recorded(recording.page(events, USUAL))

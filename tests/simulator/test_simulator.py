@@ -442,6 +442,26 @@ def test_simulator_when_another_is_made_during_its_run_then_gives_its_service_up
     second.close()
 
 
+# ---- two runs side by side
+
+
+def test_keep_when_pressed_then_the_next_run_is_shown_beside_it_until_it_is_let_go(sim):
+    sim.run()
+    press(sim, "keep")
+    assert sim.view.kept == "Good data: 2 weeks, seed 0"
+    sim.change(weeks=3)
+    sim.run()
+    assert "(3 weeks here, 2 weeks there): no week of the 2 that both have" in sim.view.chart
+    assert sim.view.chart.count("of the kept run: accuracy") == 2
+    press(sim, "forget")
+    assert sim.view.kept == "" and "kept run" not in sim.view.chart
+
+
+def test_keep_when_nothing_has_run_then_says_what_to_do(sim):
+    press(sim, "keep")
+    assert "Nothing has run" in sim.view.refused and sim.kept is None
+
+
 # ---- time as a control
 
 

@@ -93,7 +93,7 @@ def two_day_week(number: int, accuracy: float) -> WeekScored:
 
 def alert(scored: WeekScored) -> AlertRaised:
     """Return the alert on a week's accuracy."""
-    message = f"Accuracy {scored.accuracy:.3f}, below 0.90."
+    message = f"Accuracy {scored.accuracy:.1%}, below 90%."
     return _raised(scored, ACCURACY_RULE, scored.upper, message)
 
 

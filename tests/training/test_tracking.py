@@ -107,6 +107,13 @@ def test_connect_when_a_query_left_an_empty_file_then_makes_a_new_store(workspac
     assert again.client.get_experiment(again.experiment_id).name == tracking.EXPERIMENT
 
 
+def test_connect_when_the_workspace_was_deleted_with_its_cache_then_makes_both_anew(tmp_path):
+    for _ in range(2):
+        workspace = open_workspace(tmp_path / "workspace")
+        tracking.start_run(tracking.connect(workspace), "first", tracking.provenance(), {})
+        shutil.rmtree(workspace.root)
+
+
 def test_connect_when_the_experiment_was_deleted_then_brings_it_back_with_its_runs(workspace):
     first = tracking.connect(workspace)
     tracking.start_run(first, "kept", tracking.provenance(), {})
@@ -182,8 +189,6 @@ def test_connect_when_the_path_has_signs_of_addresses_then_everything_is_in_that
 
 
 def test_connect_when_the_workspace_is_gone_then_says_what_to_do(workspace):
-    import shutil
-
     shutil.rmtree(workspace.root)
     with pytest.raises(WorkspaceError, match=r"was deleted.*first cell"):
         tracking.connect(workspace)

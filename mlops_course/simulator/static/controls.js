@@ -41,6 +41,7 @@ const FORM = `
     <button type="button" data-order="step">Step</button>
     <button type="button" data-order="reset">Reset</button>
     <label>Pace <select name="pace"></select></label>
+    <button type="button" data-order="keep">Keep to compare</button>
     <button type="button" data-order="save">Save as a page</button>
   </div>
   <div class="mls-time" hidden>
@@ -131,6 +132,17 @@ function controls(form, model, tellStatus) {
     form.querySelector(".mls-moment").textContent = moments[at] ?? "";
     button("latest").setAttribute("aria-disabled", String(at === last));
     button("save").setAttribute("aria-disabled", String(last < 0));
+    showKept();
+  }
+
+  // One button keeps a run, and lets the kept one go.
+  function showKept() {
+    const kept = model.get("kept");
+    const keep = button("keep");
+    keep.dataset.does = kept ? "forget" : "keep";
+    keep.textContent = kept ? "Stop comparing" : "Keep to compare";
+    keep.title = kept ? `Kept: ${kept}` : "Shows this run's accuracy beside that of the next";
+    keep.setAttribute("aria-disabled", String(!kept && model.get("moments").length === 0));
   }
 
   function showRefused() {
@@ -145,6 +157,7 @@ function controls(form, model, tellStatus) {
     const { order, scenario } = pressed.dataset;
     if (order === "pause") run.textContent = "Pausing …";
     if (order === "latest") send({ look: null });
+    else if (order === "keep") send({ order: pressed.dataset.does });
     else send(scenario ? { set: "scenario", value: scenario } : { order });
   });
   form.addEventListener("keydown", (event) => {
@@ -166,6 +179,7 @@ function controls(form, model, tellStatus) {
   });
 
   button("save").hidden = isRecorded;
+  button("keep").hidden = isRecorded;
   showSettings();
   showMode();
   showTime();
@@ -191,6 +205,7 @@ function controls(form, model, tellStatus) {
       refused: showRefused,
       moments: showTime,
       at: showTime,
+      kept: showKept,
     },
   };
 }
