@@ -153,7 +153,7 @@ class Cycles:
 
     def react(self, week: Week, result: ScoredWeek, alerted: bool) -> Steps[None]:
         """Judge the candidate that waits, once enough is known, and ask the policy."""
-        self.weeks.append(week)
+        self.weeks.append(replace(week, unharmed=None))
         self.history.append(self._observed(week, result, alerted))
         if self.challenger is not None:
             if result.event.labelled < MIN_COMPARED_ROWS:
