@@ -20,23 +20,44 @@ MISSING = "missing"
 
 
 def render(state: RunState) -> Markup:
-    """Return the flights of the latest week side by side; nothing before the first week."""
+    """Return the flights of the latest week side by side, folded below one line."""
+    return element(
+        "details",
+        element("summary", _summary(state)),
+        _content(state),
+        data_key="flights",
+        class_="mls-followed",
+    )
+
+
+def _summary(state: RunState) -> str:
+    if not state.weeks or not state.weeks[-1].examples:
+        return "Three flights of a week, from the feed to the label"
+    week = state.weeks[-1]
+    known = [one for one in week.examples if one.late is not None]
+    right = sum(one.late == one.called_late for one in known)
+    return (
+        f"Three flights of week {week.number}, from the feed to the label: {right} of {len(known)} "
+        f"called right"
+    )
+
+
+def _content(state: RunState) -> Markup:
     if not state.weeks:
-        return Markup("")
+        return _quiet("They are taken from each week once it is scored.")
     week = state.weeks[-1]
     if not week.examples:
-        return Markup("")
+        return _quiet(f"No flight of week {week.number} was answered: there is none to follow.")
     is_over = state.status == "finished"
     cards = [element("li", *_card(one, is_over)) for one in week.examples]
     return join(
-        element("h3", f"Three flights of week {week.number}, from the feed to the label"),
-        element(
-            "p",
-            "Chosen by the model's answers alone: closest to 5%, 50% and 95% late.",
-            class_="mls-quiet",
-        ),
+        _quiet("Chosen by the model's answers alone: closest to 5%, 50% and 95% late."),
         element("ol", *cards, class_="mls-flights"),
     )
+
+
+def _quiet(words: str) -> Markup:
+    return element("p", words, class_="mls-quiet")
 
 
 def _card(one: Example, is_over: bool) -> Iterator[Markup]:
@@ -45,7 +66,7 @@ def _card(one: Example, is_over: bool) -> Iterator[Markup]:
         ("Data", "as the feed sent it", _delivered(one)),
         ("Train", "what the model sees", join(_seen(one))),
         ("Deploy", "the answer", _answer(one)),
-        ("Monitor", "the label", join(_label(one))),
+        ("Monitor", "the label", _label(one)),
     ]
     if is_over and one.unharmed:
         steps.append(("In truth", "told after the run", join(_truth(one))))
@@ -89,14 +110,14 @@ def _answer(one: Example) -> Markup:
     return join(f"{percent(one.probability)} late: called ", element("b", call), bar)
 
 
-def _label(one: Example) -> str:
+def _label(one: Example) -> Markup:
     if one.late is None or one.arr_delay is None:
-        return "? No label: it had not arrived when the week was looked at, or never will."
+        return join("? No label: it had not arrived when the week was looked at, or never will.")
     outcome = "late" if one.late else "on time"
     right = one.late == one.called_late
     sign = "✓ Right" if right else "× Wrong"
     limit = f", more than {LATE_MINUTES}" if one.late else ""
-    return f"{sign}: {outcome}, {_arrival(one.arr_delay)}{limit}."
+    return join(element("b", sign), f": {outcome}, {_arrival(one.arr_delay)}{limit}.")
 
 
 def _arrival(minutes: float) -> str:
@@ -112,8 +133,12 @@ def _truth(one: Example) -> str:
         if name == "arr_delay":
             told.append(f"by the former schedule it would have arrived {_arrival(_number(was))}")
         else:
-            told.append(f"{name} was {_value(was)}, and the feed sent {_value(one.delivered[name])}")
-    return f"{'; '.join(told)}.".capitalize() if "arr_delay" in one.unharmed else f"{'; '.join(told)}."
+            told.append(
+                f"{name} was {_value(was)}, and the feed sent {_value(one.delivered[name])}"
+            )
+    return (
+        f"{'; '.join(told)}.".capitalize() if "arr_delay" in one.unharmed else f"{'; '.join(told)}."
+    )
 
 
 def _number(value: float | str | None) -> float:

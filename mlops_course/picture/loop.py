@@ -14,7 +14,6 @@ from mlops_course.picture.markup import element, icon
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import REFUSED
 from mlops_course.pipeline.state import RunState, StageRecord, cycle_of, record_of
-from mlops_course.pipeline.wording import counted
 
 # Flights of a batch whose disc is as wide as it may be, and that width and the least, in pixels.
 FULL_FLIGHTS = 65_000
@@ -90,13 +89,13 @@ def way_back(state: RunState) -> Markup:
 def legend(state: RunState) -> Markup:
     """Return what the batches mean, with the numbers of this run."""
     told = [
-        ("calm", f"flights, none of their inputs moved{_sizes(state)}"),
+        ("calm", "flights, no input moved"),
         ("drifted", "an input moved"),
         ("failed", "a data check failed, or flights unanswered"),
         ("model", "a model"),
     ]
     shown = [element("li", _mark(Batch(kind, kind)), words) for kind, words in told]
-    return element("ul", *shown, class_="mls-legend mls-batches")
+    return element("ul", *shown, element("li", _sizes(state)), class_="mls-legend mls-batches")
 
 
 def arriving(state: RunState, stage: str) -> Batch | None:
@@ -149,10 +148,12 @@ def _flights(record: StageRecord) -> int:
 def _sizes(state: RunState) -> str:
     first = _data_record(state, 1)
     if first is None or not _flights(first) or not state.weeks:
-        return "; the larger, the more"
+        return "The area is the number of flights."
     week = state.weeks[-1]
-    told = f"{counted(_flights(first), 'flight')} of winter, {week.rows:,} of week {week.number}"
-    return f"; the area is their number ({told})"
+    return (
+        f"The area is the number of flights: {_flights(first):,} of winter, {week.rows:,} of week "
+        f"{week.number}."
+    )
 
 
 def _arrow(batch: Batch | None) -> Markup:

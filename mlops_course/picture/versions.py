@@ -85,9 +85,7 @@ def generations(state: RunState) -> tuple[Generation, ...]:
         found.append(Generation("candidate", WAITING, week_list(waiting.weeks), waiting.week))
     crowned = [one for one in found if one.fate == FORMER]
     ends = iter([*(one.since for one in crowned[1:]), _NEVER])
-    told = [
-        _with_weeks(one, next(ends), state) if one.fate == FORMER else one for one in found
-    ]
+    told = [_with_weeks(one, next(ends), state) if one.fate == FORMER else one for one in found]
     return tuple(told)
 
 
@@ -115,7 +113,7 @@ def render(state: RunState) -> Markup:
     """Return champion, challenger and the version to go back to, and all generations below."""
     found = generations(state)
     if not found:
-        return Markup("")
+        return element("ul", *_roles(state, found), class_="mls-roles")
     return join(
         element("ul", *_roles(state, found), class_="mls-roles"),
         element(
@@ -129,8 +127,7 @@ def render(state: RunState) -> Markup:
 
 def _roles(state: RunState, found: tuple[Generation, ...]) -> Iterator[Markup]:
     champion = next((one for one in found if one.fate in (CHAMPION, FAILED)), None)
-    if champion is not None:
-        yield _champion(state, champion)
+    yield _champion(state, champion)
     waiting = next((one for one in found if one.fate == WAITING), None)
     yield _challenger(state, waiting)
     former = [one for one in found if one.fate == FORMER]
@@ -138,14 +135,19 @@ def _roles(state: RunState, found: tuple[Generation, ...]) -> Iterator[Markup]:
     yield _former(others[-1] if others else None)
 
 
-def _champion(state: RunState, champion: Generation) -> Markup:
+def _champion(state: RunState, champion: Generation | None) -> Markup:
+    if champion is None:
+        return _role("Champion", "none", "", "The first model has yet to pass the gate.")
     if champion.fate == FAILED:
         words = "Promoted, but it could not be deployed."
-        return _role("Champion", champion.name, "0% of flights", words)
+        return _role("Champion", champion.name, "gets 0% of flights", words)
     first = champion.first or (state.weeks[-1].number + 1 if state.weeks else 1)
     again = " again" if champion.again else ""
     words = f"Serves{again} since week {first}; trained on {champion.trained_on}."
-    return _role("Champion", champion.name, "100% of flights", words)
+    latest = state.weeks[-1] if state.weeks else None
+    if latest is not None and latest.unanswered:
+        words += f" Week {latest.number}: {wording.unanswered(latest)}."
+    return _role("Champion", champion.name, "gets 100% of flights", words)
 
 
 def _challenger(state: RunState, waiting: Generation | None) -> Markup:
@@ -155,7 +157,7 @@ def _challenger(state: RunState, waiting: Generation | None) -> Markup:
     planned = state.started.weeks if state.started else following
     until = f"the labels of week {following}" if following <= planned else "a week that never came"
     words = f"Trained on {waiting.trained_on}; waits for {until} to be judged on."
-    return _role("Challenger", waiting.name, "0% of flights", words)
+    return _role("Challenger", waiting.name, "gets 0% of flights", words)
 
 
 def _former(former: Generation | None) -> Markup:
@@ -163,7 +165,7 @@ def _former(former: Generation | None) -> Markup:
         return _role("Former", "none", "", "Nothing to roll back to yet.")
     served = f"Served {former.served}." if former.served else "Served no week."
     words = f"{served} It is kept, and can be rolled back to."
-    return _role("Former", former.name, "0% of flights", words)
+    return _role("Former", former.name, "gets 0% of flights", words)
 
 
 def _role(role: str, name: str, share: str, words: str) -> Markup:

@@ -30,7 +30,11 @@ from mlops_course.training.model import DelayModel, called_late
 MIN_WEEK_ROWS = 4_000
 REQUEST_ROWS = 1_500  # a day of flights is one request
 LABEL_WAIT = timedelta(days=10)  # from a week's Monday to the day on which it is looked at
-EXAMPLES_NEAR = (0.05, 0.5, 0.95)  # probabilities of late: sure of on time, at the cut, sure of late
+EXAMPLES_NEAR = (
+    0.05,
+    0.5,
+    0.95,
+)  # probabilities of late: sure of on time, at the cut, sure of late
 
 
 @dataclass(frozen=True)
