@@ -47,7 +47,8 @@ def _content(state: RunState) -> Markup:
         return _quiet("They are taken from each week once it is scored.")
     week = state.weeks[-1]
     if not week.examples:
-        return _quiet(f"No flight of week {week.number} was answered: there is none to follow.")
+        why = "None was kept of" if week.answered else "No flight was answered in"
+        return _quiet(f"{why} week {week.number}: there is none to follow.")
     is_over = state.status == "finished"
     cards = [element("li", *_card(one, is_over)) for one in week.examples]
     return join(

@@ -13,7 +13,7 @@ from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import Promoted, Rejected, Retrained, RolledBack
 from mlops_course.pipeline.state import RunState, record_of
-from mlops_course.pipeline.wording import day, week_list
+from mlops_course.pipeline.wording import week_list
 
 # How a generation can fare, in words.
 CHAMPION = "champion"
@@ -119,7 +119,7 @@ def render(state: RunState) -> Markup:
         element(
             "div",
             element("span", "Generations:", class_="mls-quiet"),
-            element("ol", *map(_mark, found), class_="mls-generations"),
+            element("ol", *(_mark(state, one) for one in found), class_="mls-generations"),
             class_="mls-turns",
         ),
     )
@@ -181,13 +181,12 @@ def _role(role: str, name: str, share: str, words: str) -> Markup:
     )
 
 
-def _mark(one: Generation) -> Markup:
-    after = f"after the week of {day(one.since)}"
+def _mark(state: RunState, one: Generation) -> Markup:
     words = {
         CHAMPION: f"{one.served}, serving" if one.served else "serving",
         FORMER: one.served or "no week",
         WAITING: "waits",
-        REFUSED: f"refused {after}",
+        REFUSED: f"refused, {wording.when(state, one.since)}",
         FAILED: "not deployed",
     }[one.fate]
     name = f"{one.name} again" if one.again else one.name

@@ -56,7 +56,7 @@ def test_flight_when_it_has_no_label_then_says_so():
 def test_flights_when_none_was_answered_then_says_so_and_before_a_week_nothing():
     assert "once it is scored" in flights.render(fold(started()))
     silent = flights.render(fold([*started(), silent_week(1)]))
-    assert "No flight of week 1 was answered" in silent
+    assert "No flight was answered in week 1" in silent
 
 
 @pytest.mark.parametrize("evil", ['"><b/onclick=1>'])
