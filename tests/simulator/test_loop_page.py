@@ -53,8 +53,10 @@ OVERLAPPING = """
 }
 """
 MOVED_PROPERTIES = """
-() => document.getAnimations().flatMap((one) => one.effect.getKeyframes())
-  .flatMap((frame) => Object.keys(frame))
+() => [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+  .filter((rule) => rule instanceof CSSKeyframesRule)
+  .flatMap((rule) => [...rule.cssRules])
+  .flatMap((frame) => [...frame.style])
 """
 PLACES = """
 () => Object.fromEntries([...document.querySelectorAll(".mls-stage")].map((one) => {
@@ -147,13 +149,10 @@ def test_loop_when_there_is_room_then_goes_to_the_right_above_and_to_the_left_be
     assert lower[0][0] == upper[-1][0] and lower[0][1] > upper[-1][1]
 
 
-def test_motion_when_a_run_plays_then_is_left_to_the_compositor(browser, pages):
+def test_motion_when_something_moves_then_is_left_to_the_compositor(browser, pages):
     with opened(browser, pages["drift"]) as tab:
-        tab.get_by_role("button", name="Play").click()
-        tab.wait_for_selector(".mls-step[data-stage=monitor] .mls-batch[data-key=week-2]")
-        moved = set(tab.evaluate(MOVED_PROPERTIES))
-    timing = {"offset", "computedOffset", "easing", "composite"}
-    assert moved - timing == {"transform", "opacity"}
+        assert set(tab.evaluate(MOVED_PROPERTIES)) == {"transform", "opacity"}
+        assert tab.evaluate("document.getAnimations().length") > 0
 
 
 def test_motion_when_it_is_not_wanted_then_nothing_moves_and_the_batches_are_there(browser, pages):
