@@ -82,12 +82,15 @@ class Week:
         the flight's label arrives, NaT for never.
     struck
         Whether an incident hit any of it: the truth, which no monitor sees.
+    unharmed
+        The same flights, in the same order, as they were before it hit; None where none did.
     """
 
     number: int
     monday: date
     flights: pd.DataFrame
     struck: bool
+    unharmed: pd.DataFrame | None = None
 
     def seen_at(self, moment: date) -> pd.DataFrame:
         """Return the flights as they look at the beginning of a day.
@@ -139,6 +142,7 @@ class Stream:
             rows = self.flights[self.flights["date"].between(str(monday), str(sunday))]
         else:
             rows = draw_days(self.flights, self.seed, monday, sunday)
+        unharmed = rows
         label_at = self._label_times(rows)
         generator = np.random.default_rng((self.seed or 0, number, _STRIKES))
         struck = False
@@ -146,7 +150,8 @@ class Stream:
             hit = _hit(strike, rows, generator)
             struck = struck or bool(hit.any())
             rows = _changed(strike.incident, rows, hit)
-        return Week(number, monday, rows.assign(label_at=label_at.to_numpy()), struck)
+        flights = rows.assign(label_at=label_at.to_numpy())
+        return Week(number, monday, flights, struck, unharmed if struck else None)
 
     def broken_feeds(self, first: date, last: date) -> tuple[Strike, ...]:
         """Return the strikes whose owner could repair a feed, there on all days of a stretch."""

@@ -12,10 +12,8 @@ from markupsafe import Markup
 from mlops_course.picture import chart
 from mlops_course.picture.beside import in_a_sentence
 from mlops_course.picture.content import (
-    Card,
     Moved,
     Tile,
-    card_of,
     meanings,
     moved_inputs,
     stage_texts,
@@ -23,54 +21,10 @@ from mlops_course.picture.content import (
 )
 from mlops_course.picture.markup import element, icon, join, term
 from mlops_course.pipeline import wording
-from mlops_course.pipeline.events import STAGES
-from mlops_course.pipeline.state import RunState, StageRecord, cycle_of
+from mlops_course.pipeline.state import RunState, StageRecord
 from mlops_course.pipeline.wording import counted
 
 SHOWN_INPUTS = 7
-
-
-# ---- stage strip
-
-
-def strip(state: RunState) -> Markup:
-    """Return the seven stages with their states, and the way back from Monitor to Data."""
-    stages = [_stage(stage, card_of(state, stage)) for stage in STAGES]
-    return join(element("ol", *stages, class_="mls-stages"), _loop(state))
-
-
-def _stage(stage: str, card: Card) -> Markup:
-    again = element("span", card.repeated, class_="mls-cycle") if card.repeated else ""
-    button = element(
-        "button",
-        element("span", card.title, class_="mls-name"),
-        element("span", icon(card.state), element("span", card.state), class_="mls-state"),
-        element("span", card.headline, class_="mls-headline"),
-        element("span", card.took, again, class_="mls-took"),
-        type="button",
-        class_="mls-stage",
-        data_stage=stage,
-    )
-    arrow = element("span", *_travellers(), class_="mls-arrow", aria_hidden="true")
-    return element(
-        "li",
-        arrow,
-        button,
-        class_="mls-step",
-        data_stage=stage,
-        data_state=card.state,
-        data_cycle=card.cycle,
-    )
-
-
-def _loop(state: RunState) -> Markup:
-    words = element("span", wording.way_back(state))
-    return element("div", *_travellers(), words, class_="mls-loop", data_cycle=cycle_of(state))
-
-
-def _travellers() -> list[Markup]:
-    """Return the three dots that the style sheet moves along an arrow."""
-    return [element("i")] * 3
 
 
 # ---- stage detail

@@ -181,7 +181,7 @@ class Cycles:
         firing
             The alert rules that fired on the week.
         """
-        self.weeks.append(week)
+        self.weeks.append(replace(week, unharmed=None))
         self.history.append(self._observed(week, result, firing))
         yield from self._hear_of_the_repair(week)
         if self.challenger is not None:

@@ -62,6 +62,38 @@ class StageFailed:
 
 
 @dataclass(frozen=True)
+class Example:
+    """One flight of a week, followed from the feed to its label; None is a missing value.
+
+    Attributes
+    ----------
+    day
+        The day of its departure, ``YYYY-MM-DD``.
+    delivered
+        The 14 features by name, as the feed sent them.
+    encoded
+        The same as the model that answered takes them: categories are codes from 0.
+    probability, called_late
+        What the service answered: the probability of late, and the call.
+    late, arr_delay
+        How it turned out: whether it was late, and minutes at arrival, below 0 for early. None
+        while the label has not arrived.
+    unharmed
+        What an incident changed of the flight, with the values from before: the ground truth,
+        unknown to the model and to the monitor.
+    """
+
+    day: str
+    delivered: Mapping[str, float | str | None]
+    encoded: Mapping[str, float | None]
+    probability: float
+    called_late: bool
+    late: bool | None
+    arr_delay: float | None
+    unharmed: Mapping[str, float | str | None]
+
+
+@dataclass(frozen=True)
 class WeekScored:
     """One week of production, after its labels arrived.
 
@@ -105,6 +137,8 @@ class WeekScored:
         Whether any alert rule fired.
     former_accuracy
         What the model replaced by the last retraining would have scored; None before one.
+    examples
+        Three flights of the week at most, as `production.examples_of` chooses them.
     """
 
     week: str
@@ -130,6 +164,7 @@ class WeekScored:
     incident: bool
     alert: bool
     former_accuracy: float | None = None
+    examples: tuple[Example, ...] = ()
 
     @property
     def unanswered(self) -> int:

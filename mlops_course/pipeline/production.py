@@ -6,29 +6,35 @@ from datetime import date, timedelta
 from math import isnan
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mlops_course.alerting.alerts import Alert
 from mlops_course.alerting.rules import Watch
-from mlops_course.data.features import Vocabulary
+from mlops_course.data.features import FEATURES, Vocabulary
 from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
 from mlops_course.drift import calm_weeks
 from mlops_course.monitoring import labels
 from mlops_course.monitoring.performance import Quality
 from mlops_course.monitoring.windows import read_record, window_of
-from mlops_course.pipeline.events import WeekScored
+from mlops_course.pipeline.events import Example, WeekScored
 from mlops_course.serving.client import milliseconds
 from mlops_course.serving.replay import as_requests
 from mlops_course.serving.service import Service
 from mlops_course.training.evaluation import right_calls
-from mlops_course.training.model import DelayModel
+from mlops_course.training.model import DelayModel, called_late
 
 MIN_WEEK_ROWS = 4_000
 REQUEST_ROWS = 1_500  # a day of flights is one request
 LABEL_WAIT = timedelta(days=10)  # from a week's Monday to the day on which it is looked at
+EXAMPLES_NEAR = (
+    0.05,
+    0.5,
+    0.95,
+)  # probabilities of late: sure of on time, at the cut, sure of late
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,21 @@ def looked_at(week: Week) -> date:
     return week.monday + LABEL_WAIT
 
 
-def score_week(week: Week, production: Production, former: DelayModel | None) -> ScoredWeek:
+def score_week(
+    week: Week,
+    production: Production,
+    former: DelayModel | None,
+    champion: DelayModel | None = None,
+) -> ScoredWeek:
     """Send a week through the service, join the log with the labels, and measure.
 
     Parameters
     ----------
     former
         The model that the champion replaced, to say what it would have scored.
+    champion
+        The model that the service answers with, to say what it sees of the week's examples;
+        without it there are none.
 
     Raises
     ------
@@ -104,6 +118,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     alerts = production.watch.look(window).alerts
     moved = calm_weeks.drift_scores(production.reference, answered)
     seen = week.seen_at(today)
+    seen = seen.assign(probability=window.flights["probability"].to_numpy())
     version = answered["version"].iloc[-1] if len(answered) else production.service.version
     event = WeekScored(
         week=week.monday.isoformat(),
@@ -119,9 +134,69 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
         incident=week.struck,
         alert=bool(alerts),
         former_accuracy=None if former is None else _accuracy(former, seen),
+        examples=() if champion is None else examples_of(seen, champion, week.unharmed),
     )
-    probability = window.flights["probability"].to_numpy()
-    return ScoredWeek(event, alerts, seen.assign(probability=probability))
+    return ScoredWeek(event, alerts, seen)
+
+
+def examples_of(
+    flights: pd.DataFrame, model: DelayModel, unharmed: pd.DataFrame | None
+) -> tuple[Example, ...]:
+    """Return three answered flights of a week, to be followed through the stages.
+
+    They are chosen by their answers alone, and labels have no say: those whose probability lies
+    closest to each of `EXAMPLES_NEAR`, the first of the week where several are as close. The same
+    days with the same model give the same flights.
+
+    Parameters
+    ----------
+    flights
+        As `ScoredWeek` keeps them.
+    model
+        The one that answered.
+    unharmed
+        The same flights as they were before an incident; None where none struck.
+    """
+    probability = flights["probability"].to_numpy(dtype="float64", copy=True)
+    chosen = []
+    for wanted in EXAMPLES_NEAR:
+        if np.isnan(probability).all():
+            break
+        chosen.append(int(np.nanargmin(np.abs(probability - wanted))))
+        probability[chosen[-1]] = np.nan
+    few = flights.iloc[chosen]
+    encoded = model.encode(few)
+    before = few if unharmed is None else unharmed.iloc[chosen]
+    return tuple(
+        _example(few.iloc[place], encoded[place], before.iloc[place]) for place in range(len(few))
+    )
+
+
+def _example(flight: pd.Series, encoded: np.ndarray, before: pd.Series) -> Example:
+    label = _plain(flight["late"])
+    changed = {}
+    for name in (*FEATURES, "arr_delay"):
+        was = _plain(before[name])
+        unknown = name == "arr_delay" and label is None
+        if was != _plain(flight[name]) and not unknown:
+            changed[name] = was
+    return Example(
+        day=f"{flight['date']:%Y-%m-%d}",
+        delivered={name: _plain(flight[name]) for name in FEATURES},
+        encoded={name: _plain(value) for name, value in zip(FEATURES, encoded, strict=True)},
+        probability=float(flight["probability"]),
+        called_late=bool(called_late(flight["probability"])),
+        late=None if label is None else bool(label),
+        arr_delay=_plain(flight["arr_delay"]),
+        unharmed=changed,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a table as Python's own: a number, a text, or None for a missing one."""
+    if isinstance(value, str):
+        return value
+    return None if isnan(value) else float(value)
 
 
 def followed_by(production: Production, result: ScoredWeek) -> Production:

@@ -303,8 +303,8 @@ class RunResult:
     Attributes
     ----------
     weeks
-        One row a week of production: the fields of `events.WeekScored` without ``drift``, and
-        ``unanswered``.
+        One row a week of production: the fields of `events.WeekScored` without ``drift`` and
+        ``examples``, and ``unanswered``.
     drift
         One row a week and feature: ``week``, ``feature``, ``score``, ``drifted``.
     alerts
@@ -351,7 +351,8 @@ def result_of(state: RunState) -> RunResult:
     )
 
 
-_WEEK_COLUMNS = [name for name in WeekScored.__dataclass_fields__ if name != "drift"]
+_NO_COLUMNS = ("drift", "examples")
+_WEEK_COLUMNS = [name for name in WeekScored.__dataclass_fields__ if name not in _NO_COLUMNS]
 _WEEK_COLUMNS += ["unanswered"]
 _STAGE_COLUMNS = ["stage", "cycle", "state", "seconds", "headline"]
 

@@ -11,7 +11,16 @@ import traitlets
 from markupsafe import Markup
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.picture import alert_log, hindsight, poster, question, views
+from mlops_course.picture import (
+    alert_log,
+    flights,
+    hindsight,
+    loop,
+    poster,
+    question,
+    versions,
+    views,
+)
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
@@ -21,6 +30,7 @@ from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
 _SCRIPTS = ("answers.js", "controls.js", "simulator.js")
+_STYLES = ("simulator.css", "loop.css")
 
 
 def script(*names: str) -> str:
@@ -31,7 +41,7 @@ def script(*names: str) -> str:
 
 def stylesheet_text() -> str:
     """Return the page's style sheet."""
-    return _STATIC.joinpath("simulator.css").read_text(encoding="utf-8")
+    return script(*_STYLES)
 
 
 def about() -> dict[str, str]:
@@ -50,6 +60,7 @@ def parts_of(state: RunState, other: RunState | None = None) -> dict[str, Any]:
     parts: dict[str, Any] = {name: str(view(state)) for name, view in _PARTS.items()}
     parts["chart"] = str(views.accuracy(state, other))
     parts["mode"] = state.status
+    parts |= {f"stage_{stage}": str(loop.step(state, stage)) for stage in STAGES}
     parts["figures"] = {stage: str(views.figures(state, stage)) for stage in STAGES}
     return parts
 
@@ -68,7 +79,10 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "status": lambda state: join(wording.status(state)),
     "spoken": lambda state: join(wording.spoken(state)),
     "urgent": lambda state: join(wording.urgent(state)),
-    "strip": views.strip,
+    "way_back": loop.way_back,
+    "batches": loop.legend,
+    "versions": versions.render,
+    "flights": flights.render,
     "tiles": views.tiles,
     "inputs": views.inputs,
     "log": alert_log.log,
@@ -114,7 +128,17 @@ class Picture(anywidget.AnyWidget):
     spoken = traitlets.Unicode().tag(sync=True)
     urgent = traitlets.Unicode().tag(sync=True)
     stale = traitlets.Unicode().tag(sync=True)
-    strip = traitlets.Unicode().tag(sync=True)
+    stage_data = traitlets.Unicode().tag(sync=True)
+    stage_validate = traitlets.Unicode().tag(sync=True)
+    stage_train = traitlets.Unicode().tag(sync=True)
+    stage_gate = traitlets.Unicode().tag(sync=True)
+    stage_register = traitlets.Unicode().tag(sync=True)
+    stage_deploy = traitlets.Unicode().tag(sync=True)
+    stage_monitor = traitlets.Unicode().tag(sync=True)
+    way_back = traitlets.Unicode().tag(sync=True)
+    batches = traitlets.Unicode().tag(sync=True)
+    versions = traitlets.Unicode().tag(sync=True)
+    flights = traitlets.Unicode().tag(sync=True)
     tiles = traitlets.Unicode().tag(sync=True)
     chart = traitlets.Unicode().tag(sync=True)
     inputs = traitlets.Unicode().tag(sync=True)

@@ -62,6 +62,13 @@ def test_strike_when_it_begins_and_ends_in_a_week_then_hits_just_those_days(calm
     assert not replace(calm, strikes=(strike,)).week(1).struck
 
 
+def test_week_when_it_was_struck_then_keeps_the_flights_as_they_were_and_else_nothing(calm):
+    strike = Strike(CLOCK, date(2013, 9, 11), date(2013, 9, 12))
+    week = replace(calm, strikes=(strike,)).week(2)
+    assert week.unharmed["dep_delay"].equals(calm.week(2).flights["dep_delay"])
+    assert calm.week(2).unharmed is None
+
+
 def test_strike_when_it_grows_then_hits_more_flights_each_day_up_to_its_severity(calm):
     strike = Strike(CLOCK, date(2013, 9, 9), severity=0.8, onset_days=3)
     shares = moved(replace(calm, strikes=(strike,)).week(2), calm.week(2))

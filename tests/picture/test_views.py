@@ -20,7 +20,7 @@ from handmade import (
     week,
 )
 
-from mlops_course.picture import alert_log, chart, content, poster, views
+from mlops_course.picture import alert_log, chart, content, loop, poster, versions, views
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline.events import (
     STAGES,
@@ -36,11 +36,18 @@ from mlops_course.pipeline.events import (
     StageFinished,
     StageStarted,
 )
-from mlops_course.pipeline.state import RunState, fold, stage_state
+from mlops_course.pipeline.state import RunState, fold
 from mlops_course.simulator.widget import Picture, StillPicture
 
+
+def whole(state: RunState):
+    """Return the whole loop."""
+    return join(*(loop.step(state, stage) for stage in STAGES), loop.way_back(state))
+
+
 PARTS = {
-    "strip": views.strip,
+    "loop": whole,
+    "versions": versions.render,
     "figures": lambda state: join(*(views.figures(state, stage) for stage in STAGES)),
     "accuracy": views.accuracy,
     "inputs": views.inputs,
@@ -132,22 +139,6 @@ def test_markup_when_rendered_then_closes_what_it_opens(part, run):
 
 
 # ---- the parts
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_strip_when_rendered_then_tells_each_state_by_word_and_shape(run):
-    state = fold(RUNS[run])
-    rendered = views.strip(state)
-    states = [stage_state(state, stage) for stage in STAGES]
-    assert re.findall(r'<li [^>]*data-state="(\w+)"', rendered) == states
-    assert re.findall(r"</svg><span>(\w+)</span>", rendered) == states
-    assert rendered.count('class="mls-icon"') == rendered.count("<button") == len(STAGES)
-
-
-def test_strip_when_a_run_was_retrained_then_says_on_which_weeks():
-    rendered = views.strip(fold(drift_run()))
-    assert "cycle 2: retrained on the weeks of 23 Sep and 30 Sep" in rendered
-    assert '<span class="mls-cycle">cycle 2</span>' in rendered
 
 
 def test_chart_when_alerts_fired_then_marks_them_by_shape_and_names_the_new_model():
@@ -362,7 +353,7 @@ def test_poster_when_the_latest_week_was_silent_then_says_that_nothing_was_compa
 @pytest.mark.parametrize("run", ["drift", "silent"])
 def test_poster_and_page_when_they_show_a_run_then_say_the_same(run):
     state = fold(RUNS[run])
-    page = Reader(views.strip(state) + views.accuracy(state) + views.inputs(state)).said
+    page = Reader(whole(state) + views.accuracy(state) + views.inputs(state)).said
     still = Reader(poster.render(state)).said
     for entry in chart.LEGEND:
         assert entry.words in still and (entry.more or entry.words) in page

@@ -5,9 +5,11 @@ import pytest
 from handmade import week
 
 from mlops_course.alerting.rules import Watch
-from mlops_course.data.flights import load_flights
+from mlops_course.data.flights import labelled, load_flights
+from mlops_course.data.incidents import INCIDENTS
 from mlops_course.drift.calm_weeks import fit_reference
-from mlops_course.pipeline.production import Production, ScoredWeek, followed_by
+from mlops_course.pipeline.production import Production, ScoredWeek, examples_of, followed_by
+from mlops_course.training.trainer import TrainingConfig, train
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +42,57 @@ def test_reference_when_a_week_failed_the_tests_of_its_data_then_stays_as_it_is(
 ):
     failed = week(1, 0.95, findings=("temp is missing in 100% of flights.",))
     assert followed_by(production, ScoredWeek(failed, (), flights)) is production
+
+
+# ---- flights that are followed
+
+
+@pytest.fixture(scope="module")
+def model(flights):
+    return train(labelled(flights), TrainingConfig(max_iter=5)).model
+
+
+def followed(flights, probability, model, unharmed=None):
+    given = flights.iloc[: len(probability)].assign(probability=probability)
+    return examples_of(given, model, unharmed)
+
+
+def test_examples_when_chosen_then_answers_alone_decide_and_the_first_of_equals_is_taken(
+    flights, model
+):
+    probability = [0.5, 0.06, 0.97, 0.05, 0.05, float("nan"), 0.52]
+    chosen = followed(flights, probability, model)
+    assert [one.probability for one in chosen] == [0.05, 0.5, 0.97]
+    assert [one.called_late for one in chosen] == [False, True, True]
+    assert chosen[0].delivered["dep_delay"] == flights["dep_delay"].iloc[3]
+    unlabelled = flights.assign(late=float("nan"), arr_delay=float("nan"))
+    others = followed(unlabelled, probability, model)
+    assert [one.delivered for one in others] == [one.delivered for one in chosen]
+    assert {(one.late, one.arr_delay) for one in others} == {(None, None)}
+
+
+def test_example_when_it_is_followed_then_the_model_sees_what_it_was_given(flights, model):
+    gap = flights.assign(temp=float("nan"))
+    (one,) = followed(gap, [0.9], model)
+    assert one.encoded["dep_delay"] == one.delivered["dep_delay"]
+    assert one.delivered["temp"] is None and one.encoded["temp"] is None
+    assert model.vocabulary["carrier"][int(one.encoded["carrier"])] == one.delivered["carrier"]
+
+
+def test_examples_when_an_incident_struck_then_keep_what_it_changed_and_nothing_else(
+    flights, model
+):
+    struck = INCIDENTS["clock"].apply(flights)
+    (one,) = followed(struck, [0.9], model, flights)
+    assert one.unharmed == {"dep_delay": one.delivered["dep_delay"] - 20}
+    (calm,) = followed(flights, [0.9], model)
+    assert calm.unharmed == {}
+    padded = INCIDENTS["padding"].apply(flights)
+    (late,) = followed(padded, [0.9], model, flights)
+    assert late.unharmed == {"arr_delay": late.arr_delay - 20}
+
+
+@pytest.mark.parametrize(("answered", "count"), [(0, 0), (2, 2), (9, 3)])
+def test_examples_when_few_were_answered_then_are_fewer(flights, model, answered, count):
+    probability = [0.1 * place for place in range(answered)] + [float("nan")]
+    assert len(followed(flights, probability, model)) == count

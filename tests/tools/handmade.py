@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.data.features import NUMERIC
 from mlops_course.pipeline.events import (
     STAGES,
     AlertRaised,
+    Example,
     Notified,
     Promoted,
     Retrained,
@@ -148,3 +150,26 @@ def silent_run() -> list:
     for scored in (silent_week(3), silent_week(4), both):
         events += [scored, unanswered_alert(scored)]
     return [*events, alert(both), *finished()]
+
+
+def example(**other: object) -> Example:
+    """Return a flight that is followed through a week; ``other`` replaces fields."""
+    delivered: dict[str, float | str | None] = {
+        **dict.fromkeys(NUMERIC, 1.0),
+        "dep_delay": 35.0,
+        "carrier": "UA",
+        "origin": "EWR",
+        "dest": "IAH",
+    }
+    codes = {"carrier": 11.0, "origin": 0.0, "dest": 39.0}
+    flight = Example(
+        day="2013-09-24",
+        delivered=delivered,
+        encoded={**delivered, **codes},  # type: ignore[dict-item]
+        probability=0.95,
+        called_late=True,
+        late=False,
+        arr_delay=-4.0,
+        unharmed={"dep_delay": 15.0},
+    )
+    return replace(flight, **other)  # type: ignore[arg-type]

@@ -1,14 +1,13 @@
 // Puts the kernel's texts in their places and keeps what belongs to the page: which stage is
-// open, what has the focus, which notes are unfolded, and data moving along the arrows.
+// open, what has the focus, which notes are unfolded. What moves is the style sheet's.
 
 const PARTS = [
-  "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
-  "question", "mystery", "hindsight", "progress",
+  "status", "spoken", "urgent", "stale", "batches", "versions", "flights", "tiles", "chart",
+  "inputs", "log", "debrief", "question", "mystery", "hindsight", "progress",
 ];
 // JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
-const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_KEYS]);
-const FLOW_MS = 1100;
+const KEPT = new Set(["aria-pressed", "aria-controls", "open", OWN_KEYS]);
 
 const FRAME = `
   <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
@@ -20,8 +19,13 @@ const FRAME = `
   <div class="mls-stale" data-slot="stale"></div>
   <section class="mls-question" role="alertdialog" aria-label="What would you do?" tabindex="-1" data-slot="question"></section>
   <section class="mls-mystery" aria-label="The mystery" data-slot="mystery"></section>
-  <section aria-label="Stages of the pipeline" data-slot="strip"></section>
+  <section class="mls-picture" aria-label="Stages of the pipeline">
+    <ol class="mls-loop"></ol>
+    <div data-slot="batches"></div>
+    <div data-slot="versions"></div>
+  </section>
   <section class="mls-detail" aria-label="The chosen stage"></section>
+  <section aria-label="Three flights" data-slot="flights"></section>
   <section class="mls-monitor" aria-label="Production Monitoring">
     <h3>Production Monitoring</h3>
     <dl class="mls-tiles" data-slot="tiles"></dl>
@@ -95,7 +99,15 @@ function render({ model, el }) {
   const slot = (name) => root.querySelector(`[data-slot="${name}"]`);
   const detail = root.querySelector(".mls-detail");
   const number = ++made;
-  const seen = new Map();
+
+  // The stations of the loop, in order: each is a part of its own, so that a week sends only what
+  // it changed.
+  const stations = [...Object.keys(model.get("about")).map((stage) => `stage_${stage}`), "way_back"];
+  for (const name of stations) {
+    const station = document.createElement("li");
+    station.dataset.slot = name;
+    root.querySelector(".mls-loop").append(station);
+  }
 
   for (const [stage, html] of Object.entries(model.get("about"))) {
     const panel = document.createElement("div");
@@ -103,25 +115,6 @@ function render({ model, el }) {
     panel.dataset.panel = stage;
     panel.innerHTML = html;
     detail.append(panel);
-  }
-
-  function flow(element) {
-    element.dataset.flow = "";
-    clearTimeout(element.flowing);
-    element.flowing = setTimeout(() => delete element.dataset.flow, FLOW_MS);
-  }
-
-  // A stage may take a hundredth of a second: let the eye see that data went there.
-  function showFlow() {
-    for (const step of root.querySelectorAll(".mls-step")) {
-      const { stage, state, cycle } = step.dataset;
-      const now = `${cycle} ${state}`;
-      const before = seen.get(stage);
-      seen.set(stage, now);
-      if (before === undefined || before === now || state === "waiting") continue;
-      flow(step.querySelector(".mls-arrow"));
-      if (stage === "data" && Number(cycle) > 1) flow(root.querySelector(".mls-loop"));
-    }
   }
 
   function showSelected() {
@@ -164,7 +157,9 @@ function render({ model, el }) {
 
   const show = { ...form.watch, figures: showFigures, selected: showSelected, mode: showMode };
   show.heard = form.heard;
-  for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
+  for (const name of [...PARTS, ...stations]) {
+    show[name] = () => fill(slot(name), model.get(name));
+  }
   for (const [name, more] of Object.entries(answers(root, model, form.send))) {
     const place = show[name];
     show[name] = () => {
@@ -172,11 +167,6 @@ function render({ model, el }) {
       more();
     };
   }
-  show.strip = () => {
-    fill(slot("strip"), model.get("strip"));
-    showFlow();
-    showSelected();
-  };
 
   root.addEventListener("click", (event) => {
     const button = event.target.closest(".mls-stage");
@@ -203,6 +193,7 @@ function render({ model, el }) {
     model.on(`change:${name}`, refresh);
     model.on(`change:${name}`, hear);
   }
+  showSelected();
   form.news();
   lost();
   return () => {
