@@ -85,17 +85,23 @@ LEGEND = (
 )
 
 
-def scale_of(state: RunState) -> Scale:
-    """Return a scale on which model and threshold find room; the simple rule may leave it."""
+def scale_of(state: RunState, live: bool = False) -> Scale:
+    """Return a scale on which model and threshold find room; the simple rule may leave it.
+
+    A ``live`` one has room for the estimate without labels, too.
+    """
     threshold = threshold_of(state)
     known = [week for week in state.weeks if has_accuracy(week)]
     low = min([threshold - 0.03, 0.85, *(week.accuracy - 0.04 for week in known)])
     high = max([threshold + 0.03, 0.95, *(_top(week) + 0.015 for week in known)])
+    if live:
+        told = [week.estimate for week in state.weeks if not isnan(week.estimate)]
+        low = min([low, *(estimate - 0.01 for estimate in told)])
     slots = max(state.started.weeks if state.started else 8, len(state.weeks))
     return Scale(slots, max(floor(low * 20) / 20, 0.0), min(ceil(high * 20) / 20, 1.0))
 
 
-def render(state: RunState, ordinal: bool = False) -> Markup:
+def render(state: RunState, ordinal: bool = False, live: bool = False) -> Markup:
     """Return the contents of an ``<svg>`` of any width and `HEIGHT` pixels high.
 
     Parameters
@@ -103,14 +109,16 @@ def render(state: RunState, ordinal: bool = False) -> Markup:
     ordinal
         Name models by their order in this run instead of by their registry version, which
         depends on what the registry held before.
+    live
+        Leave room for what the page adds, and say what the simple rule's latest figure is.
     """
-    scale = scale_of(state)
+    scale = scale_of(state, live)
     parts = [
         *_incident(state, scale),
         *_grid(scale),
         *_week_axis(state, scale),
         *_threshold(threshold_of(state), scale),
-        *_rule_of_thumb(state, scale),
+        *_rule_of_thumb(state, scale, live),
         *_models(state, scale, ordinal),
     ]
     for week in state.weeks:
@@ -225,14 +233,26 @@ def _line(
         yield _rule(name, scale.x(one.number), scale.y(before), scale.x(two.number), scale.y(after))
 
 
-def _rule_of_thumb(state: RunState, scale: Scale) -> Iterator[Markup]:
-    """Yield the simple rule's line, cut off where it leaves the chart, and say so there."""
+def _rule_of_thumb(state: RunState, scale: Scale, live: bool) -> Iterator[Markup]:
+    """Yield the simple rule's line, cut off where it leaves the chart, and say so there.
+
+    A live chart gives the figure of the latest week, which the tile says as well.
+    """
     line = _line(state.weeks, scale, "mls-base", lambda week: week.baseline_accuracy)
     inside = element("svg", *line, y=-TOP, overflow="visible")
     yield element("svg", inside, y=TOP, width="100%", height=BOTTOM - TOP)
     gone = [week.baseline_accuracy for week in state.weeks if week.baseline_accuracy < scale.low]
-    if gone:
+    if not gone:
+        return
+    if not live:
         yield _margin(BOTTOM - 13, "↓ rule", f"{min(gone):.0%}")
+        return
+    y = max(BOTTOM - 13, scale.y(threshold_of(state)) + 30)
+    now = state.weeks[-1].baseline_accuracy
+    if now < scale.low:
+        yield _margin(y, "↓ rule now", f"{now:.1%}")
+    else:
+        yield _margin(y, "↓ rule was", f"{min(gone):.1%}")
 
 
 def _models(state: RunState, scale: Scale, ordinal: bool) -> Iterator[Markup]:

@@ -5,6 +5,7 @@ The pipeline yields these in order; the simulator and the command line read noth
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 
 STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
 REFUSED = "refused"  # the headline of a gate that did not let a candidate pass
@@ -100,6 +101,11 @@ class WeekScored:
         Whether any alert rule fired.
     former_accuracy
         What the model replaced by the last retraining would have scored; None before one.
+    label_hours
+        Median hours from the midnight that begins a flight's day to the arrival of its label.
+    estimate, estimate_low, estimate_high
+        What the accuracy probably is, told without labels, and its band
+        (`estimation.estimate_accuracy`).
     """
 
     week: str
@@ -125,6 +131,10 @@ class WeekScored:
     incident: bool
     alert: bool
     former_accuracy: float | None = None
+    label_hours: float = nan
+    estimate: float = nan
+    estimate_low: float = nan
+    estimate_high: float = nan
 
     @property
     def unanswered(self) -> int:

@@ -199,7 +199,8 @@ class _Run:
             cycles.stage = "monitor"
             cycles.stage_started = time.perf_counter()
             former = cycles.former.result.model if cycles.former else None
-            result = score_week(week, production, former)
+            calibration = cycles.calibrations[cycles.version]
+            result = score_week(week, production, former, calibration)
             production = followed_by(production, result)
             scored.append(result.event)
             metrics = metrics_of(result.event)

@@ -17,12 +17,15 @@ from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
 from mlops_course.drift import calm_weeks
 from mlops_course.monitoring import labels
+from mlops_course.monitoring.estimation import estimate_accuracy
+from mlops_course.monitoring.figures import FIGURES, Terms
 from mlops_course.monitoring.performance import Quality
 from mlops_course.monitoring.windows import read_record, window_of
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.serving.client import milliseconds
 from mlops_course.serving.replay import as_requests
 from mlops_course.serving.service import Service
+from mlops_course.stats.calibration import Calibration
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.model import DelayModel
 
@@ -79,13 +82,17 @@ def looked_at(week: Week) -> date:
     return week.monday + LABEL_WAIT
 
 
-def score_week(week: Week, production: Production, former: DelayModel | None) -> ScoredWeek:
+def score_week(
+    week: Week, production: Production, former: DelayModel | None, calibration: Calibration
+) -> ScoredWeek:
     """Send a week through the service, join the log with the labels, and measure.
 
     Parameters
     ----------
     former
         The model that the champion replaced, to say what it would have scored.
+    calibration
+        The champion's, for the estimate without labels.
 
     Raises
     ------
@@ -104,6 +111,7 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
     alerts = production.watch.look(window).alerts
     moved = calm_weeks.drift_scores(production.reference, answered)
     seen = week.seen_at(today)
+    estimate = estimate_accuracy(window.flights, calibration)
     version = answered["version"].iloc[-1] if len(answered) else production.service.version
     event = WeekScored(
         week=week.monday.isoformat(),
@@ -119,6 +127,10 @@ def score_week(week: Week, production: Production, former: DelayModel | None) ->
         incident=week.struck,
         alert=bool(alerts),
         former_accuracy=None if former is None else _accuracy(former, seen),
+        label_hours=FIGURES["label_delay_hours"].of(window, Terms()),
+        estimate=estimate.accuracy,
+        estimate_low=estimate.low,
+        estimate_high=estimate.high,
     )
     probability = window.flights["probability"].to_numpy()
     return ScoredWeek(event, alerts, seen.assign(probability=probability))

@@ -11,7 +11,7 @@ import traitlets
 from markupsafe import Markup
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.picture import alert_log, poster, views
+from mlops_course.picture import alert_log, narrator, poster, views, weekly
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
@@ -60,7 +60,9 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "urgent": lambda state: join(wording.urgent(state)),
     "strip": views.strip,
     "tiles": views.tiles,
+    "story": lambda state: join(narrator.story(state)),
     "chart": views.accuracy,
+    "signals": weekly.signals,
     "inputs": views.inputs,
     "log": alert_log.log,
     "debrief": _debrief,
@@ -99,7 +101,9 @@ class Picture(anywidget.AnyWidget):
     stale = traitlets.Unicode().tag(sync=True)
     strip = traitlets.Unicode().tag(sync=True)
     tiles = traitlets.Unicode().tag(sync=True)
+    story = traitlets.Unicode().tag(sync=True)
     chart = traitlets.Unicode().tag(sync=True)
+    signals = traitlets.Unicode().tag(sync=True)
     inputs = traitlets.Unicode().tag(sync=True)
     log = traitlets.Unicode().tag(sync=True)
     debrief = traitlets.Unicode().tag(sync=True)

@@ -52,7 +52,10 @@ FLOORS = {
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
-    "picture": ("content", "markup", "chart", "views", "alert_log", "poster"),
+    "picture": (
+        *("content", "markup", "chart", "signals", "weekly", "narrator", "views"),
+        *("alert_log", "poster"),
+    ),
     "simulator": ("settings", "widget", "recording", "runner", "simulator"),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),

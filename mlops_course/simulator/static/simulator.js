@@ -3,6 +3,7 @@
 
 const PARTS = [
   "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
+  "story", "signals",
 ];
 // JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
@@ -16,6 +17,7 @@ const FRAME = `
   <p class="mls-status" data-slot="status"></p>
   <div class="mls-spoken" role="status" data-slot="spoken"></div>
   <div class="mls-spoken" role="alert" data-slot="urgent"></div>
+  <p class="mls-story" data-slot="story"></p>
   <div class="mls-stale" data-slot="stale"></div>
   <section aria-label="Stages of the pipeline" data-slot="strip"></section>
   <section class="mls-detail" aria-label="The chosen stage"></section>
@@ -23,7 +25,7 @@ const FRAME = `
     <h3>Production Monitoring</h3>
     <dl class="mls-tiles" data-slot="tiles"></dl>
     <div class="mls-columns mls-wide-left">
-      <div data-slot="chart"></div>
+      <div><div data-slot="chart"></div><div data-slot="signals"></div></div>
       <div data-slot="inputs"></div>
     </div>
     <div data-slot="log"></div>
