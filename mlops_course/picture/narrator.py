@@ -33,6 +33,7 @@ from mlops_course.pipeline.state import (
 from mlops_course.pipeline.wording import counted, percent, unanswered, week_list, why_unknown
 
 MAX_NAMED = 3
+A_POINT = 0.01  # of accuracy; less is not worth a word
 
 
 def story(state: RunState) -> str:
@@ -136,7 +137,7 @@ def _entry(state: RunState, week: WeekScored, entry: LogEntry) -> str:
                 f"takes one call, since the registry kept it."
             )
         case Rejected():
-            return f"{entry.reason} So v{week.model_version} goes on serving."
+            return _rejected(state, week, entry)
         case _:
             return ""
 
@@ -151,11 +152,21 @@ def _retrained(state: RunState, entry: Retrained) -> str:
     )
 
 
+def _rejected(state: RunState, week: WeekScored, entry: Rejected) -> str:
+    last = state.records[-1]
+    if last.stage == "gate" and last.headline == REFUSED:
+        return (
+            f"the gate refused the retrained model, so v{week.model_version} goes on serving. "
+            f"{entry.reason}"
+        )
+    return f"{entry.reason} So v{week.model_version} goes on serving."
+
+
 # ---- a week
 
 
 def _week(state: RunState, week: WeekScored) -> str:
-    fired = {alert.rule for alert in alerts_of(state, week.week)}
+    fired = _fired(state, week)
     if UNANSWERED_RULE in fired:
         return _silent(week)
     if not has_accuracy(week):
@@ -168,8 +179,17 @@ def _week(state: RunState, week: WeekScored) -> str:
     return _quiet(state, week)
 
 
+def _fired(state: RunState, week: WeekScored) -> set[str]:
+    """Return the rules that fired on a week; its alerts are told a moment after its figures."""
+    told = {alert.rule for alert in alerts_of(state, week.week)}
+    if told or not week.alert:
+        return told
+    low = can_tell(week) and week.upper < threshold_of(state)
+    return {ACCURACY_RULE if low else UNANSWERED_RULE}
+
+
 def _silent(week: WeekScored) -> str:
-    fault = f" The data checks name a fault: {_sentence(week.findings[0])}" if week.findings else ""
+    fault = f" And {_failed_checks(week)}" if week.findings else ""
     return (
         f"{unanswered(week)}. Nobody was warned of those, and how good the calls would have been "
         f"nobody can know.{fault}"
@@ -177,19 +197,23 @@ def _silent(week: WeekScored) -> str:
 
 
 def _low(state: RunState, week: WeekScored) -> str:
-    """Say how many calls are wrong now, and whether the inputs look as before."""
-    line = threshold_of(state)
+    """Say how many calls are wrong now, and what else the week shows."""
+    line = f"{threshold_of(state):.0%}"
     released = _released_with(state)
     right = (
-        f"{week.accuracy:.1%} were called right{_again(state, week)}, and even its upper bound, "
-        f"{week.upper:.1%}, is below {line:.0%}"
+        f"{week.accuracy:.1%} were called right{_again(state, week)}. Even allowing for unlucky "
+        f"days that is {week.upper:.1%} at most (95% sure), below {line}"
     )
-    if released is not None and line > released:
+    if released is not None and threshold_of(state) > released:
         return (
             f"{right}. But the model was released with {released:.1%}: the line asks for more than "
             f"it ever showed."
         )
-    return f"{right}: {_wrong(state, week)} {_inputs(week)}"
+    former = week.former_accuracy
+    before = ""
+    if former is not None and _is_first_of_version(state, week):
+        before = f" The version before would have had {former:.1%}."
+    return f"{right}: {_wrong(state, week)}{before} {_evidence(week)}"
 
 
 def _again(state: RunState, week: WeekScored) -> str:
@@ -209,11 +233,11 @@ def _ordinal(number: int) -> str:
 def _wrong(state: RunState, week: WeekScored) -> str:
     """Say what share of calls is wrong, beside the calm weeks before."""
     now = f"of 100 flights {100 * (1 - week.accuracy):.0f} are called wrong"
-    before = [scored for scored in _calm(state) if scored.number < week.number]
+    before = _calm(state)
     if not before:
-        return f"{now}, more than the luck of a few days explains."
+        return f"{now}."
     usual = 100 * (1 - fmean(scored.accuracy for scored in before))
-    return f"{now}, {usual:.0f} before the first alert, and a few unlucky days do not explain it."
+    return f"{now}, {usual:.0f} before the first alert."
 
 
 def _calm(state: RunState) -> list[WeekScored]:
@@ -221,11 +245,35 @@ def _calm(state: RunState) -> list[WeekScored]:
     return [week for week in before if has_accuracy(week)]
 
 
+def _evidence(week: WeekScored) -> str:
+    """Say what besides accuracy is unusual, the surest first: checks, calls, inputs."""
+    if week.findings:
+        return f"And {_failed_checks(week)}"
+    if _warns_nobody(week):
+        called = percent(week.predicted_late)
+        return f"The model called only {called} of flights late. {_inputs(week)}"
+    return _inputs(week)
+
+
+def _warns_nobody(week: WeekScored) -> bool:
+    hardly = week.predicted_late < MIN_CALLED_LATE
+    return hardly and week.observed_late > 2 * week.predicted_late
+
+
+def _failed_checks(week: WeekScored) -> str:
+    failed = f"{counted(len(week.findings), 'data check')} failed"
+    return f"{failed}: {_sentence(week.findings[0])}"
+
+
 def _inputs(week: WeekScored) -> str:
     """Say which inputs moved, and that the others did not."""
     count = len(week.drift)
     if not week.drifted:
-        return f"All {count} inputs look as in calm weeks: what changed is not among them."
+        return (
+            f"All {count} inputs look as in calm weeks, one by one, and yet "
+            f"{percent(week.observed_late)} were late where {percent(week.predicted_late)} were "
+            f"called so."
+        )
     if len(week.drifted) == count:
         return f"None of {count} inputs looks as in calm weeks."
     verb = "does" if len(week.drifted) == 1 else "do"
@@ -244,21 +292,20 @@ def _names(features: Sequence[str]) -> str:
 
 def _quiet(state: RunState, week: WeekScored) -> str:
     right = f"{week.accuracy:.1%} were called right"
-    if week.predicted_late < MIN_CALLED_LATE and week.observed_late > 2 * week.predicted_late:
+    line = threshold_of(state)
+    if _warns_nobody(week):
         return (
             f"the model called {percent(week.predicted_late)} of flights late, and "
-            f"{percent(week.observed_late)} were. {right} all the same, and no alert: whoever "
-            f"watches accuracy alone does not see that nobody is warned any more."
+            f"{percent(week.observed_late)} were: it warns nobody. Since most flights are on time, "
+            f"{right} all the same, and no alert watches this."
         )
     if week.findings:
-        return (
-            f"{right}, and yet {counted(len(week.findings), 'data check')} failed: "
-            f"{_sentence(week.findings[0])} The calls survive it so far; no alert watches it."
-        )
-    if week.former_accuracy is not None and _first_since_change(state, week):
-        return f"{right}{_beside_former(week)}"
-    if week.accuracy < threshold_of(state):
-        return f"{right}, which is less than {threshold_of(state):.0%}.{_maybe_luck(week)}"
+        unharmed = " The calls do not suffer yet." if week.accuracy >= line else ""
+        return f"{right}, and {_failed_checks(week)}{unharmed} No alert watches that."
+    if beside := _beside_former(state, week):
+        return f"{right} with v{week.model_version}{beside}"
+    if week.accuracy < line:
+        return f"{right}, which is less than {line:.0%}.{_maybe_luck(week)}"
     if week.drifted:
         verb = "has" if len(week.drifted) == 1 else "have"
         return (
@@ -281,20 +328,36 @@ def _maybe_luck(week: WeekScored) -> str:
     )
 
 
-def _first_since_change(state: RunState, week: WeekScored) -> bool:
+def _beside_former(state: RunState, week: WeekScored) -> str:
+    """Return what the version before would have had, where that tells something; else nothing.
+
+    That is at a change, while the input that moved then is still unlike calm weeks, and where the
+    version before would have been better by more than a point.
+    """
+    former = week.former_accuracy
+    if former is None:
+        return ""
+    beside = f", and the version before would have had {former:.1%}"
+    gain = week.accuracy - former
+    if gain < -A_POINT:
+        return f"{beside}. On these flights the change of the model did not pay."
+    lasting = [name for name in week.drifted if _moved_at_an_alert(state, name)]
+    cause = ""
+    if lasting:
+        verb = "looks" if len(lasting) == 1 else "look"
+        cause = f" {_names(lasting)} still {verb} unlike calm weeks: the cause may be there yet."
+    if gain > A_POINT and (lasting or _is_first_of_version(state, week)):
+        return f"{beside}. The new one makes that difference.{cause}"
+    return ""
+
+
+def _moved_at_an_alert(state: RunState, name: str) -> bool:
+    return any(name in week.drifted for week in state.weeks if week.alert)
+
+
+def _is_first_of_version(state: RunState, week: WeekScored) -> bool:
     before = [scored for scored in state.weeks if scored.number == week.number - 1]
     return bool(before) and before[0].model_version != week.model_version
-
-
-def _beside_former(week: WeekScored) -> str:
-    former = week.former_accuracy or 0.0
-    beside = f" with v{week.model_version}; the version before would have had {former:.1%}"
-    if former >= week.accuracy:
-        return f"{beside}. On these flights the change did not pay."
-    moved = ""
-    if week.drifted:
-        moved = f" {_names(week.drifted)} still unlike calm weeks: the cause may be there yet."
-    return f"{beside}. The new version makes that difference.{moved}"
 
 
 def _released_with(state: RunState) -> float | None:

@@ -35,6 +35,8 @@ class Signal:
         The limits below and above which a week is marked; None where there is none.
     limit
         The limits in words, and whether the run watches them.
+    at_line
+        What is written at the limit that is drawn, or at zero for a figure without one.
     watched
         The alert rule of the run that watches it; empty if none does.
     beside
@@ -47,6 +49,7 @@ class Signal:
     value: Callable[[WeekScored], float]
     told: Callable[[WeekScored], str]
     limit: str
+    at_line: str
     span: tuple[float, float]
     low: float | None = None
     high: float | None = None
@@ -125,6 +128,7 @@ SIGNALS = (
         lambda week: float(len(week.findings)),
         _checks_told,
         "none may fail; shown only",
+        "limit 0",
         span=(0.0, 2.0),
         high=0.0,
     ),
@@ -133,6 +137,7 @@ SIGNALS = (
         _unanswered,
         _unanswered_told,
         "at most 1%; watched, raises an alert",
+        "limit 1%",
         span=(0.0, 0.04),
         high=MAX_UNANSWERED,
         watched=UNANSWERED_RULE,
@@ -142,6 +147,7 @@ SIGNALS = (
         lambda week: week.predicted_late,
         _late_told,
         "2% to 65%; shown only",
+        "limit 2%",
         span=(0.0, 0.3),
         low=MIN_CALLED_LATE,
         high=MAX_CALLED_LATE,
@@ -152,13 +158,15 @@ SIGNALS = (
         _lead,
         _lead_told,
         "no limit in lesson 07; the line is no lead at all",
+        "no lead",
         span=(-2.0, 4.0),
     ),
     Signal(
-        "Drift of the strangest input",
+        "Highest drift score",
         _drift,
         _drift_told,
         "at most 1.0; shown only",
+        "limit 1.0",
         span=(0.0, 2.0),
         high=MAX_DRIFT,
     ),
@@ -167,6 +175,7 @@ SIGNALS = (
         lambda week: week.latency_ms,
         _latency_told,
         "no limit on the median; shown only",
+        "",
         span=(0.0, 40.0),
     ),
     Signal(
@@ -174,6 +183,7 @@ SIGNALS = (
         lambda week: week.label_hours,
         _labels_told,
         "no limit; shown only",
+        "",
         span=(0.0, 60.0),
     ),
 )

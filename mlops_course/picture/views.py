@@ -157,7 +157,7 @@ def accuracy(state: RunState) -> Markup:
         role="img",
         width="100%",
         height=chart.HEIGHT,
-        aria_label=chart.describe(state),
+        aria_label=f"{chart.describe(state)}{weekly.describe_estimate(state)}",
     )
     legend = [
         element("li", element("svg", entry.mark, viewBox="0 0 20 12"), entry.more or entry.words)

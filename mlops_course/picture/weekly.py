@@ -52,6 +52,17 @@ def estimate(state: RunState) -> Markup:
     )
 
 
+def describe_estimate(state: RunState) -> str:
+    """Return the estimate in a sentence, for those who cannot see it."""
+    told = [week for week in state.weeks if not isnan(week.estimate)]
+    if not told:
+        return ""
+    return (
+        f" Estimated without labels: {told[0].estimate:.1%} in week {told[0].number}, "
+        f"{told[-1].estimate:.1%} in week {told[-1].number}."
+    )
+
+
 def estimate_legend() -> Markup:
     """Return the legend's entry for the estimate, which explains itself."""
     mark = element(
@@ -195,15 +206,19 @@ def _blank(number: int, slots: int) -> Markup:
 
 
 def _limits(signal: Signal, inside: _Range) -> Iterator[Markup]:
-    for limit in (signal.low, signal.high):
-        if limit is not None and inside.low <= limit <= inside.high:
-            y = inside.y(limit)
-            yield element("line", class_="mls-threshold", x1=0, x2="100%", y1=y, y2=y)
-            yield at("100%", 0, text("limit", 6, y + 4, "mls-tick"))
-    if signal.low is None and signal.high is None and inside.low < 0 < inside.high:
-        y = inside.y(0)
-        yield element("line", class_="mls-grid", x1=0, x2="100%", y1=y, y2=y)
-        yield at("100%", 0, text("no lead", 6, y + 4, "mls-tick"))
+    """Yield a line at each limit within the row, or at zero where a figure has none and goes below.
+
+    Both limits of a row are never close; only the lower one is written down beside it.
+    """
+    limits = [limit for limit in (signal.low, signal.high) if limit is not None]
+    for limit in limits or [0.0]:
+        y = inside.y(limit)
+        if not signal.at_line or not inside.low <= limit <= inside.high:
+            continue
+        name = "mls-threshold" if limits else "mls-grid"
+        yield element("line", class_=name, x1=0, x2="100%", y1=y, y2=y)
+        if limit == min(limits, default=limit):
+            yield at("100%", 0, text(signal.at_line, 6, y + 4, "mls-tick"))
 
 
 def _line(
