@@ -152,8 +152,8 @@ def accuracy(state: RunState) -> Markup:
     """Return accuracy by week with its legend."""
     picture = element(
         "svg",
-        chart.render(state, live=True),
         weekly.estimate(state),
+        chart.render(state, live=True),
         role="img",
         width="100%",
         height=chart.HEIGHT,

@@ -1,6 +1,6 @@
 """What is drawn by week besides accuracy: the estimate without labels, and the signals.
 
-The estimate lies over the accuracy chart, the signals are rows under the same weeks, and a table
+The estimate lies under the accuracy chart, the signals are rows under the same weeks, and a table
 says all of it in figures.
 """
 
@@ -23,7 +23,7 @@ HEIGHT = 34
 PAD = 7
 ESTIMATE = "Estimate without labels"
 
-# ---- the estimate, over the accuracy chart
+# ---- the estimate, under the accuracy chart
 
 
 def estimate(state: RunState) -> Markup:
