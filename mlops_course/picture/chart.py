@@ -123,7 +123,7 @@ def render(state: RunState, ordinal: bool = False, live: bool = False) -> Markup
     ]
     for week in state.weeks:
         parts += _week(week, scale, model_name(state, week.model_version, ordinal))
-    return join(*parts, *_values(state, scale), *_silences(state, scale))
+    return join(*parts, *_values(state, scale, live), *_silences(state, scale))
 
 
 def describe(state: RunState) -> str:
@@ -319,15 +319,22 @@ def _tooltip(week: WeekScored, model: str) -> str:
     return f"Week {week.number} from {day(week.week)}: {', '.join(told)}"
 
 
-def _values(state: RunState, scale: Scale) -> Iterator[Markup]:
-    """Yield accuracies in figures, and of how many flights where hardly any was answered."""
+def _values(state: RunState, scale: Scale, live: bool) -> Iterator[Markup]:
+    """Yield accuracies in figures, and of how many flights where hardly any was answered.
+
+    Of many weeks only three are written down; there a live chart has the lowest below its mark,
+    where no other week is in the way.
+    """
     shown = [week for week in state.weeks if has_accuracy(week)]
+    low = None
     if scale.slots > FULL_LABELS and shown:
         worst = min(shown, key=lambda week: week.accuracy)
+        low = worst if live else None
         shown = list({week.number: week for week in (shown[0], worst, shown[-1])}.values())
     for week in shown:
         x = _percent(scale.x(week.number))
-        y = scale.y(week.accuracy) + 19 if week.alert else scale.y(_top(week)) - 6
+        is_below = week.alert or week is low
+        y = scale.y(week.accuracy) + 19 if is_below else scale.y(_top(week)) - 6
         yield text(f"{week.accuracy * 100:.1f}", x, y, "mls-value", "middle")
         if week.alert and week.unanswered:
             yield text(f"of {week.labelled:,}", x, y + 13, "mls-value", "middle")

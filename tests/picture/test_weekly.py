@@ -136,3 +136,14 @@ def test_chart_when_the_rule_left_it_then_tells_the_figure_of_the_tile_or_the_lo
     state = fold([*started(), *weeks, week(3, 0.93, baseline_accuracy=rule)])
     told = re.findall(r">([^<>]+)</text>", chart.render(state, live=True))
     assert told[told.index(words) + 1] == (f"{rule:.1%}" if rule < 0.6 else "48.0%")
+
+
+def test_chart_when_a_year_is_shown_then_the_lowest_week_is_told_below_its_mark():
+    run = RunStarted("real-year", "The real year", 0, 0.9, YEAR, "auto", "abc")
+    weeks = [week(number, 0.95) for number in range(1, YEAR + 1)]
+    weeks[9] = week(10, 0.89, upper=0.93, alert=False)
+    state = fold([run, *weeks])
+    scale = chart.scale_of(state, live=True)
+    drawn = chart.render(state, live=True)
+    y = float(re.search(r'y="([\d.]+)"[^>]*>89.0</text>', drawn)[1])
+    assert y > scale.y(0.89)
