@@ -91,18 +91,26 @@ OTHER_RUN = LegendEntry(
 )
 
 
-def scale_of(state: RunState, other: RunState | None = None) -> Scale:
-    """Return a scale on which model and threshold find room; the simple rule may leave it."""
+def scale_of(state: RunState, live: bool = False, other: RunState | None = None) -> Scale:
+    """Return a scale on which model and threshold find room; the simple rule may leave it.
+
+    A ``live`` one has room for the estimate without labels, too, and for another run.
+    """
     threshold = threshold_of(state)
     weeks = (*state.weeks, *(other.weeks if other else ()))
     known = [week for week in weeks if has_accuracy(week)]
     low = min([threshold - 0.03, 0.85, *(week.accuracy - 0.04 for week in known)])
     high = max([threshold + 0.03, 0.95, *(_top(week) + 0.015 for week in known)])
+    if live:
+        told = [week.estimate for week in state.weeks if not isnan(week.estimate)]
+        low = min([low, *(estimate - 0.01 for estimate in told)])
     slots = max(state.started.weeks if state.started else 8, len(state.weeks))
     return Scale(slots, max(floor(low * 20) / 20, 0.0), min(ceil(high * 20) / 20, 1.0))
 
 
-def render(state: RunState, ordinal: bool = False, other: RunState | None = None) -> Markup:
+def render(
+    state: RunState, ordinal: bool = False, live: bool = False, other: RunState | None = None
+) -> Markup:
     """Return the contents of an ``<svg>`` of any width and `HEIGHT` pixels high.
 
     Parameters
@@ -110,22 +118,24 @@ def render(state: RunState, ordinal: bool = False, other: RunState | None = None
     ordinal
         Name models by their order in this run instead of by their registry version, which
         depends on what the registry held before.
+    live
+        Leave room for what the page adds, and say what the simple rule's latest figure is.
     other
         A run to compare with, whose accuracy is drawn, too.
     """
-    scale = scale_of(state, other)
+    scale = scale_of(state, live, other)
     parts = [
         *_incident(state, scale),
         *_grid(scale),
         *_week_axis(state, scale),
         *_threshold(threshold_of(state), scale),
-        *_rule_of_thumb(state, scale),
+        *_rule_of_thumb(state, scale, live),
         *_other(other, scale),
         *_models(state, scale, ordinal),
     ]
     for week in state.weeks:
         parts += _week(week, scale, model_name(state, week.model_version, ordinal))
-    return join(*parts, *_values(state, scale), *_silences(state, scale))
+    return join(*parts, *_values(state, scale, live), *_silences(state, scale))
 
 
 def describe(state: RunState) -> str:
@@ -235,14 +245,26 @@ def _line(
         yield _rule(name, scale.x(one.number), scale.y(before), scale.x(two.number), scale.y(after))
 
 
-def _rule_of_thumb(state: RunState, scale: Scale) -> Iterator[Markup]:
-    """Yield the simple rule's line, cut off where it leaves the chart, and say so there."""
+def _rule_of_thumb(state: RunState, scale: Scale, live: bool) -> Iterator[Markup]:
+    """Yield the simple rule's line, cut off where it leaves the chart, and say so there.
+
+    A live chart gives the figure of the latest week, which the tile says as well.
+    """
     line = _line(state.weeks, scale, "mls-base", lambda week: week.baseline_accuracy)
     inside = element("svg", *line, y=-TOP, overflow="visible")
     yield element("svg", inside, y=TOP, width="100%", height=BOTTOM - TOP)
     gone = [week.baseline_accuracy for week in state.weeks if week.baseline_accuracy < scale.low]
-    if gone:
+    if not gone:
+        return
+    if not live:
         yield _margin(BOTTOM - 13, "↓ rule", f"{min(gone):.0%}")
+        return
+    y = max(BOTTOM - 13, scale.y(threshold_of(state)) + 30)
+    now = state.weeks[-1].baseline_accuracy
+    if now < scale.low:
+        yield _margin(y, "↓ rule now", f"{now:.1%}")
+    else:
+        yield _margin(y, "↓ rule was", f"{min(gone):.1%}")
 
 
 def _other(run: RunState | None, scale: Scale) -> Iterator[Markup]:
@@ -319,15 +341,22 @@ def _tooltip(week: WeekScored, model: str) -> str:
     return f"Week {week.number} from {day(week.week)}: {', '.join(told)}"
 
 
-def _values(state: RunState, scale: Scale) -> Iterator[Markup]:
-    """Yield accuracies in figures, and of how many flights where hardly any was answered."""
+def _values(state: RunState, scale: Scale, live: bool) -> Iterator[Markup]:
+    """Yield accuracies in figures, and of how many flights where hardly any was answered.
+
+    Of many weeks only three are written down; there a live chart has the lowest below its mark,
+    where no other week is in the way.
+    """
     shown = [week for week in state.weeks if has_accuracy(week)]
+    low = None
     if scale.slots > FULL_LABELS and shown:
         worst = min(shown, key=lambda week: week.accuracy)
+        low = worst if live else None
         shown = list({week.number: week for week in (shown[0], worst, shown[-1])}.values())
     for week in shown:
         x = _percent(scale.x(week.number))
-        y = scale.y(week.accuracy) + 19 if week.alert else scale.y(_top(week)) - 6
+        is_below = week.alert or week is low
+        y = scale.y(week.accuracy) + 19 if is_below else scale.y(_top(week)) - 6
         yield text(f"{week.accuracy * 100:.1f}", x, y, "mls-value", "middle")
         if week.alert and week.unanswered:
             yield text(f"of {week.labelled:,}", x, y + 13, "mls-value", "middle")

@@ -198,10 +198,10 @@ def _accuracy_tile(state: RunState, week: WeekScored) -> Tile:
     if not has_accuracy(week):
         return Tile(ACCURACY, note=wording.why_unknown(week))
     few = f"of {counted(week.labelled, 'flight')}; " if week.unanswered else ""
-    bound = (
-        f"at most {week.upper:.1%} (one-sided 95%)" if can_tell(week) else wording.why_unknown(week)
-    )
-    note = f"{few}{bound}, alert below {threshold_of(state):.0%}"
+    line = f"{threshold_of(state):.0%}"
+    note = f"{few}{wording.why_unknown(week)}, alert below {line}"
+    if can_tell(week):
+        note = f"{few}upper bound {week.upper:.1%}: alert if even that is below {line}"
     bad = any(alert.rule == ACCURACY_RULE for alert in alerts_of(state, week.week))
     return Tile(ACCURACY, f"{week.accuracy:.1%}", note, bad)
 

@@ -9,7 +9,7 @@ from math import isnan
 
 from markupsafe import Markup
 
-from mlops_course.picture import chart
+from mlops_course.picture import chart, weekly
 from mlops_course.picture.beside import in_a_sentence
 from mlops_course.picture.content import (
     Moved,
@@ -21,6 +21,7 @@ from mlops_course.picture.content import (
 )
 from mlops_course.picture.markup import element, icon, join, term
 from mlops_course.pipeline import wording
+from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, StageRecord
 from mlops_course.pipeline.wording import counted
 
@@ -108,11 +109,12 @@ def accuracy(state: RunState, other: RunState | None = None) -> Markup:
     beside = in_a_sentence(state, other) if other else ""
     picture = element(
         "svg",
-        chart.render(state, other=other),
+        weekly.estimate(state, other),
+        chart.render(state, live=True, other=other),
         role="img",
         width="100%",
         height=chart.HEIGHT,
-        aria_label=f"{chart.describe(state)} {beside}".strip(),
+        aria_label=f"{chart.describe(state)}{weekly.describe_estimate(state)} {beside}".strip(),
     )
     legend = [
         element("li", element("svg", entry.mark, viewBox="0 0 20 12"), entry.more or entry.words)
@@ -121,7 +123,7 @@ def accuracy(state: RunState, other: RunState | None = None) -> Markup:
     return join(
         element("h4", "Accuracy by week"),
         element("div", picture, class_="mls-plot"),
-        element("ul", *legend, class_="mls-legend"),
+        element("ul", *legend, weekly.estimate_legend(), class_="mls-legend"),
         element("p", beside, class_="mls-beside") if beside else "",
     )
 
@@ -138,15 +140,23 @@ def inputs(state: RunState) -> Markup:
     if not moved.bars:
         return join(head, _quiet(f"{begin} {wording.NOTHING_ANSWERED}"), checks)
     few = f" {counted(week.answered, 'flight').capitalize()} answered." if week.unanswered else ""
-    scale = "Above 1.0 a week is stranger than every week it is compared with"
+    scale = "Above 1.0 a week is stranger than every week it is compared with."
     rest = moved.bars[SHOWN_INPUTS:]
     more = f"{len(rest)} more, none above {rest[0].score:.1f}." if rest else ""
     return join(
         head,
-        _quiet(f"{begin}{few} {scale}: {wording.drift_promise(week)}."),
+        _quiet(f"{begin}{few} {scale} {_promise(week)}"),
         element("ul", *_bars(moved), class_="mls-bars", style=f"--one:{moved.one:.1%}"),
         _quiet(more),
         checks,
+    )
+
+
+def _promise(week: WeekScored) -> str:
+    """Say how seldom that happens by chance, so that it is not taken for a fault."""
+    return (
+        f"Of 100 calm weeks up to {100 * week.drift_promise:.0f} have such an input by chance, "
+        f"some {52 * week.drift_promise:.0f} a year: it is a question, not yet a fault."
     )
 
 
@@ -167,7 +177,10 @@ def _bars(moved: Moved) -> Iterator[Markup]:
 
 def _findings(findings: tuple[str, ...]) -> Markup:
     if not findings:
-        return _quiet("All data checks passed.")
+        return _quiet(
+            "All data checks passed: nothing is missing or impossible. They cannot see values that "
+            "are plausible and wrong."
+        )
     rest = f" And {len(findings) - 1} more." if len(findings) > 1 else ""
     return element("p", f"Data checks: {findings[0]}{rest}", class_="mls-wrong")
 

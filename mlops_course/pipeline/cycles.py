@@ -53,6 +53,7 @@ from mlops_course.pipeline.production import MIN_WEEK_ROWS, ScoredWeek, looked_a
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.release.comparison import MIN_COMPARED_ROWS, surely_better
 from mlops_course.serving.service import Service
+from mlops_course.stats.calibration import Calibration, fit_calibration
 from mlops_course.training import tracking
 
 FIRST_CYCLE = 1
@@ -98,6 +99,8 @@ class Cycles:
         The candidate that serves, the one before it, and one that waits to be judged.
     version, served
         The version that serves, and all that did in this run, with their candidates.
+    calibrations
+        By version, how often what it says comes true, on the flights that the gate judged it on.
     history
         What the policy may know of the weeks so far.
     repair
@@ -120,6 +123,7 @@ class Cycles:
     challenger: Challenger | None = None
     version: str = ""
     served: dict[str, stages.Candidate] = field(default_factory=dict)
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
     history: list[Observation] = field(default_factory=list)
     repair: RepairOrder | None = None
 
@@ -169,6 +173,9 @@ class Cycles:
                 raise entry
             yield Rejected(week, entry.happened)
             return
+        self.calibrations[entry.after] = fit_calibration(
+            candidate.result.model.probability(probe), probe["late"].to_numpy(dtype="float64")
+        )
         self._crown(candidate, entry.after)
         yield Promoted(week, entry.before, entry.after, reason, candidate.run_id)
         yield from self._deploy(candidate, entry.after, probe)

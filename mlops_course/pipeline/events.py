@@ -6,6 +6,7 @@ The pipeline yields these in order; the simulator and the command line read noth
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from math import nan
 from typing import ClassVar
 
 from mlops_course.deciding.choices import CHOICES
@@ -139,6 +140,11 @@ class WeekScored:
         What the model replaced by the last retraining would have scored; None before one.
     examples
         Three flights of the week at most, as `production.examples_of` chooses them.
+    label_hours
+        Median hours from the midnight that begins a flight's day to the arrival of its label.
+    estimate, estimate_low, estimate_high
+        What the accuracy probably is, told without labels, and its band
+        (`estimation.estimate_accuracy`).
     """
 
     week: str
@@ -165,6 +171,10 @@ class WeekScored:
     alert: bool
     former_accuracy: float | None = None
     examples: tuple[Example, ...] = ()
+    label_hours: float = nan
+    estimate: float = nan
+    estimate_low: float = nan
+    estimate_high: float = nan
 
     @property
     def unanswered(self) -> int:

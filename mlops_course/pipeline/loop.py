@@ -212,7 +212,8 @@ class _Run:
             cycles.stage_started = time.perf_counter()
             former = cycles.former.result.model if cycles.former else None
             champion = cycles.champion.result.model if cycles.champion else None
-            result = score_week(week, production, former, champion)
+            calibration = cycles.calibrations[cycles.version]
+            result = score_week(week, production, former, calibration, champion)
             production = followed_by(production, result)
             scored.append(result.event)
             metrics = metrics_of(result.event)

@@ -18,12 +18,15 @@ from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import Week
 from mlops_course.drift import calm_weeks
 from mlops_course.monitoring import labels
+from mlops_course.monitoring.estimation import estimate_accuracy
+from mlops_course.monitoring.figures import FIGURES, Terms
 from mlops_course.monitoring.performance import Quality
 from mlops_course.monitoring.windows import read_record, window_of
 from mlops_course.pipeline.events import Example, WeekScored
 from mlops_course.serving.client import milliseconds
 from mlops_course.serving.replay import as_requests
 from mlops_course.serving.service import Service
+from mlops_course.stats.calibration import Calibration
 from mlops_course.training.evaluation import right_calls
 from mlops_course.training.model import DelayModel, called_late
 
@@ -89,6 +92,7 @@ def score_week(
     week: Week,
     production: Production,
     former: DelayModel | None,
+    calibration: Calibration,
     champion: DelayModel | None = None,
 ) -> ScoredWeek:
     """Send a week through the service, join the log with the labels, and measure.
@@ -97,6 +101,8 @@ def score_week(
     ----------
     former
         The model that the champion replaced, to say what it would have scored.
+    calibration
+        The champion's, for the estimate without labels.
     champion
         The model that the service answers with, to say what it sees of the week's examples;
         without it there are none.
@@ -119,6 +125,7 @@ def score_week(
     moved = calm_weeks.drift_scores(production.reference, answered)
     seen = week.seen_at(today)
     seen = seen.assign(probability=window.flights["probability"].to_numpy())
+    estimate = estimate_accuracy(window.flights, calibration)
     version = answered["version"].iloc[-1] if len(answered) else production.service.version
     event = WeekScored(
         week=week.monday.isoformat(),
@@ -135,6 +142,10 @@ def score_week(
         alert=bool(alerts),
         former_accuracy=None if former is None else _accuracy(former, seen),
         examples=() if champion is None else examples_of(seen, champion, week.unharmed),
+        label_hours=FIGURES["label_delay_hours"].of(window, Terms()),
+        estimate=estimate.accuracy,
+        estimate_low=estimate.low,
+        estimate_high=estimate.high,
     )
     return ScoredWeek(event, alerts, seen)
 

@@ -16,10 +16,12 @@ from mlops_course.picture import (
     flights,
     hindsight,
     loop,
+    narrator,
     poster,
     question,
     versions,
     views,
+    weekly,
 )
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
@@ -84,6 +86,8 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "versions": versions.render,
     "flights": flights.render,
     "tiles": views.tiles,
+    "story": lambda state: join(narrator.story(state)),
+    "signals": weekly.signals,
     "inputs": views.inputs,
     "log": alert_log.log,
     "debrief": _debrief,
@@ -140,7 +144,9 @@ class Picture(anywidget.AnyWidget):
     versions = traitlets.Unicode().tag(sync=True)
     flights = traitlets.Unicode().tag(sync=True)
     tiles = traitlets.Unicode().tag(sync=True)
+    story = traitlets.Unicode().tag(sync=True)
     chart = traitlets.Unicode().tag(sync=True)
+    signals = traitlets.Unicode().tag(sync=True)
     inputs = traitlets.Unicode().tag(sync=True)
     log = traitlets.Unicode().tag(sync=True)
     debrief = traitlets.Unicode().tag(sync=True)

@@ -54,8 +54,8 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "picture": (
-        *("beside", "content", "markup", "chart", "loop", "versions", "flights", "views"),
-        *("alert_log", "question", "hindsight", "poster"),
+        *("beside", "content", "markup", "chart", "signals", "weekly", "narrator", "loop"),
+        *("versions", "flights", "views", "alert_log", "question", "hindsight", "poster"),
     ),
     "simulator": (
         *("settings", "widget", "recording", "runner", "others", "mystery", "session", "screen"),

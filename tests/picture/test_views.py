@@ -20,7 +20,17 @@ from handmade import (
     week,
 )
 
-from mlops_course.picture import alert_log, chart, content, loop, poster, versions, views
+from mlops_course.picture import (
+    alert_log,
+    chart,
+    content,
+    loop,
+    narrator,
+    poster,
+    versions,
+    views,
+    weekly,
+)
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline.events import (
     STAGES,
@@ -52,6 +62,8 @@ PARTS = {
     "accuracy": views.accuracy,
     "inputs": views.inputs,
     "tiles": views.tiles,
+    "signals": weekly.signals,
+    "story": lambda state: element("p", narrator.story(state)),
     "log": alert_log.log,
     "poster": poster.render,
 }
@@ -158,7 +170,7 @@ def test_inputs_when_one_drifted_then_flags_it_alone_and_says_how_often_a_calm_w
     rendered = views.inputs(fold(drift_run()[:-6]))
     assert row_of(rendered, "dep_delay") == ("drifted", "4.8", "▲ drifted")
     assert row_of(rendered, "temp") == ("calm", "0.9", "")
-    assert "in at most 15% of calm weeks, 8 a year" in rendered
+    assert "Of 100 calm weeks up to 15 have such an input by chance, some 8 a year" in rendered
 
 
 def row_of(rendered: str, name: str) -> tuple[str, str, str]:
@@ -284,7 +296,7 @@ def test_tiles_when_no_flight_was_answered_then_say_why_and_mark_the_service():
 
 def test_tiles_when_some_flights_were_answered_then_say_of_how_many_the_accuracy_is():
     tiles = content.tiles_of(fold(silent_run()))
-    assert tiles[0].note.startswith("of 4,900 flights; at most 80.6% (one-sided 95%)")
+    assert tiles[0].note.startswith("of 4,900 flights; upper bound 80.6%: alert if even that")
     assert [tile.name for tile in tiles if tile.bad] == ["Accuracy", "Service"]
 
 

@@ -48,6 +48,9 @@ async (theme) => {
 ADD_A_FAULT = """
 () => document.querySelector(".mls-buttons").append(document.createElement("select"))
 """
+UNFOLD_THE_MONITOR = """
+() => document.querySelectorAll(".mls-monitor details").forEach((one) => { one.open = true; })
+"""
 REMOVE_THE_FAULT = """
 () => document.querySelector(".mls-buttons > select").remove()
 """
@@ -229,7 +232,9 @@ def test_simulator_when_judged_by_axe_then_has_no_fault_in_any_state(page, theme
         assert faults() == [], "idle"
         run_pipeline(page)
         page.locator(".mls-stage[data-stage=train]").first.click()
-        assert faults() == [], "finished"
+        page.evaluate(UNFOLD_THE_MONITOR)
+        assert page.locator(".mls-scroll tbody tr").count() == 8
+        assert faults() == [], "finished, all of the monitor unfolded"
         press(page, "Good data")
         page.wait_for_selector(".mls-stale:not(:empty)")
         assert faults() == [], "stale"

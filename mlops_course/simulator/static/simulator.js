@@ -2,8 +2,8 @@
 // open, what has the focus, which notes are unfolded. What moves is the style sheet's.
 
 const PARTS = [
-  "status", "spoken", "urgent", "stale", "batches", "versions", "flights", "tiles", "chart",
-  "inputs", "log", "debrief", "question", "mystery", "hindsight", "progress",
+  "status", "spoken", "urgent", "stale", "story", "batches", "versions", "flights", "tiles",
+  "chart", "signals", "inputs", "log", "debrief", "question", "mystery", "hindsight", "progress",
 ];
 // JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
@@ -16,6 +16,7 @@ const FRAME = `
   <p class="mls-status" data-slot="status"></p>
   <div class="mls-spoken" role="status" data-slot="spoken"></div>
   <div class="mls-spoken" role="alert" data-slot="urgent"></div>
+  <p class="mls-story" data-slot="story"></p>
   <div class="mls-stale" data-slot="stale"></div>
   <section class="mls-question" role="alertdialog" aria-label="What would you do?" tabindex="-1" data-slot="question"></section>
   <section class="mls-mystery" aria-label="The mystery" data-slot="mystery"></section>
@@ -30,7 +31,7 @@ const FRAME = `
     <h3>Production Monitoring</h3>
     <dl class="mls-tiles" data-slot="tiles"></dl>
     <div class="mls-columns mls-wide-left">
-      <div data-slot="chart"></div>
+      <div><div data-slot="chart"></div><div data-slot="signals"></div></div>
       <div data-slot="inputs"></div>
     </div>
     <div data-slot="log"></div>
