@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
 REFUSED = "refused"  # the headline of a gate that did not let a candidate pass
+REFUSED_BY = "refused by"  # its figure that names the checks which did not hold
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The pipeline simulator: controls, a picture, and a real run behind them.
 
-Nothing is made up here: the picture shows the events of `pipeline.run_pipeline` and nothing
-else. Whatever a button does, a method does too, without a browser.
+The picture shows the events of `pipeline.run_pipeline` alone; what a button does, a method does.
 """
 
 import threading
@@ -19,7 +18,7 @@ from mlops_course.pipeline.policies import Policy
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
 from mlops_course.serving.service import Service
-from mlops_course.simulator import recording
+from mlops_course.simulator import recording, setting_string
 from mlops_course.simulator.runner import Driver, Order, warm_up, why_it_stopped
 from mlops_course.simulator.settings import (
     PACES,
@@ -121,7 +120,7 @@ class PipelineSimulator:
         self._lock = threading.RLock()
         self._next_render = 0.0
         self._timer = None
-        self.view = Picture()
+        self.view = Picture(linked=workspace is None)
         self.view.obey(self._obey)
         self._render()
         idle = [other.service for other in _ALL if other._driver is None]
@@ -129,6 +128,11 @@ class PipelineSimulator:
         PipelineSimulator._made += 1
         weakref.finalize(self, self.service.close)
         self._warm_up = warm_up(self.service, idle)
+
+    @classmethod
+    def from_settings(cls, line: str, **more: Any) -> "PipelineSimulator":
+        """Return a simulator set as a run's line says, such as ``drift weeks=8 seed=0``."""
+        return cls(**setting_string.arguments(line), **more)
 
     # ---- what a person does
 
@@ -259,19 +263,17 @@ class PipelineSimulator:
 
     def __repr__(self) -> str:
         config = self.config
-        retrain = {"auto": True, "never": False}.get(config.retrain, config.retrain)
         policy = f", policy={self._policy!r}" if self._policy is not None else ""
         return (
             f"PipelineSimulator(scenario={config.scenario!r}, weeks={config.weeks}, "
             f"seed={config.seed}, threshold={config.threshold:g}, "
-            f"retrain={retrain!r}{policy})"
+            f"retrain={config.retrain != 'never'}{policy})"
         )
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
         """Show the live widget; where no kernel runs, the still picture."""
         live = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-        still = self.picture().html()
-        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
+        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": self.picture().html()}
 
     def _recorded(self) -> tuple[tuple[Event, ...], Settings]:
         """Return the run so far, and the settings that it began with."""
@@ -362,8 +364,7 @@ class PipelineSimulator:
             if trouble is not None:
                 self.state = replace(self.state, status="failed", error=why_it_stopped(trouble))
             self._render()
-        another_was_made = PipelineSimulator._made != self._made_before_run
-        if another_was_made:
+        if PipelineSimulator._made != self._made_before_run:  # another was made meanwhile
             self.service.close()
 
     # ---- how it is shown

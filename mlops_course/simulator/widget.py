@@ -3,6 +3,8 @@
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -11,16 +13,17 @@ import traitlets
 from markupsafe import Markup
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.picture import alert_log, poster, views
+from mlops_course.picture import alert_log, panel, poster, views
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState
+from mlops_course.simulator import setting_string
 from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
-_SCRIPTS = ("controls.js", "simulator.js")
+_SCRIPTS = ("controls.js", "panel.js", "simulator.js")
 
 
 def script(*names: str) -> str:
@@ -36,14 +39,14 @@ def stylesheet_text() -> str:
 
 def about() -> dict[str, str]:
     """Return what the page says of each stage, the same for every run."""
-    return {stage: str(views.about(stage)) for stage in STAGES}
+    return {stage: str(panel.about(stage)) for stage in STAGES}
 
 
 def parts_of(state: RunState) -> dict[str, Any]:
     """Return a state as the texts of the page, by the names of `Picture`'s traits."""
     parts: dict[str, Any] = {name: str(view(state)) for name, view in _PARTS.items()}
     parts["mode"] = state.status
-    parts["figures"] = {stage: str(views.figures(state, stage)) for stage in STAGES}
+    parts["figures"] = {stage: str(panel.figures(state, stage)) for stage in STAGES}
     return parts
 
 
@@ -52,6 +55,19 @@ def _debrief(state: RunState) -> Markup:
         return Markup("")
     scenario = SCENARIOS[state.started.scenario]
     return alert_log.debrief(state, scenario.story, scenario.response)
+
+
+def _again(state: RunState) -> Markup:
+    run = state.started
+    if run is None:
+        return Markup("")
+    return panel.again(setting_string.of_run(run), package_version(), run.policy)
+
+
+@cache
+def package_version() -> str:
+    """Return the version of mlops-course, as it is installed."""
+    return version("mlops-course")
 
 
 _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
@@ -64,6 +80,7 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "inputs": views.inputs,
     "log": alert_log.log,
     "debrief": _debrief,
+    "again": _again,
 }
 
 
@@ -81,6 +98,8 @@ class Picture(anywidget.AnyWidget):
     moments, at
         The names of the run's moments so far, and the number of the one that is shown, from 0; -1
         for the latest.
+    linked
+        Whether the launcher's MLflow shows this simulator's runs, so that links lead somewhere.
     """
 
     _esm = script()
@@ -103,13 +122,15 @@ class Picture(anywidget.AnyWidget):
     inputs = traitlets.Unicode().tag(sync=True)
     log = traitlets.Unicode().tag(sync=True)
     debrief = traitlets.Unicode().tag(sync=True)
+    again = traitlets.Unicode().tag(sync=True)
+    linked = traitlets.Bool().tag(sync=True)
     figures = traitlets.Dict().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self) -> None:
+    def __init__(self, linked: bool = False) -> None:
         self._exclusive = threading.RLock()
-        super().__init__(about=about(), choices=choices())
+        super().__init__(about=about(), choices=choices(), linked=linked)
 
     def obey(self, take: Callable[[Mapping[str, Any]], None]) -> None:
         """Hand each message of the page to ``take``; what it refuses is shown by the controls."""

@@ -52,8 +52,10 @@ FLOORS = {
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
-    "picture": ("content", "markup", "chart", "views", "alert_log", "poster"),
-    "simulator": ("settings", "widget", "recording", "runner", "simulator"),
+    "picture": (
+        *("content", "markup", "chart", "views", "gate_words", "panel", "alert_log", "poster"),
+    ),
+    "simulator": (*("setting_string", "settings", "widget", "recording", "runner", "simulator"),),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
         *("watch", "release", "reset", "main"),

@@ -20,7 +20,7 @@ from handmade import (
     week,
 )
 
-from mlops_course.picture import alert_log, chart, content, poster, views
+from mlops_course.picture import alert_log, chart, content, panel, poster, views
 from mlops_course.picture.markup import element, join
 from mlops_course.pipeline.events import (
     STAGES,
@@ -41,7 +41,7 @@ from mlops_course.simulator.widget import Picture, StillPicture
 
 PARTS = {
     "strip": views.strip,
-    "figures": lambda state: join(*(views.figures(state, stage) for stage in STAGES)),
+    "figures": lambda state: join(*(panel.figures(state, stage) for stage in STAGES)),
     "accuracy": views.accuracy,
     "inputs": views.inputs,
     "tiles": views.tiles,
@@ -184,13 +184,13 @@ def test_inputs_when_data_checks_fail_then_says_so_even_without_an_alert():
 
 
 def test_figures_when_a_stage_ran_twice_then_shows_both_cycles():
-    rendered = views.figures(fold(drift_run()), "train")
+    rendered = panel.figures(fold(drift_run()), "train")
     assert "cycle 1" in rendered and "cycle 2" in rendered and "65,272" in rendered
 
 
 def test_figures_when_one_is_not_known_then_says_so():
     state = fold([StageFinished("train", 1, 0.1, "", {"recall": float("nan")})])
-    assert "<td>unknown</td>" in views.figures(state, "train")
+    assert "<td>unknown</td>" in panel.figures(state, "train")
 
 
 def test_tiles_when_a_week_is_calm_then_none_is_marked():
@@ -208,7 +208,7 @@ def test_tiles_when_shown_then_each_name_explains_itself_and_stays_open_when_dra
 
 def test_figures_when_a_name_is_no_plain_word_then_explains_itself():
     done = StageFinished("deploy", 1, 0.1, "live", {"smoke rows": 200, "version": "1"})
-    rendered = views.figures(fold([done]), "deploy")
+    rendered = panel.figures(fold([done]), "deploy")
     assert 'data-key="deploy-1-smoke rows"' in rendered and rendered.count("mls-term") == 1
 
 

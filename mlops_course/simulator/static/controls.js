@@ -174,6 +174,7 @@ function controls(form, model, tellStatus) {
   });
   return {
     lost,
+    send,
     news: () => {
       clearTimeout(waiting);
       if (model.get("mode") === "running") expect(NEWS_MS);

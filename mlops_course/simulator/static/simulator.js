@@ -2,11 +2,11 @@
 // open, what has the focus, which notes are unfolded, and data moving along the arrows.
 
 const PARTS = [
-  "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief",
+  "status", "spoken", "urgent", "stale", "strip", "tiles", "chart", "inputs", "log", "debrief", "again",
 ];
 // JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
-const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_KEYS]);
+const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", "href", "target", "rel", OWN_KEYS]);
 const FLOW_MS = 1100;
 
 const FRAME = `
@@ -28,6 +28,7 @@ const FRAME = `
     </div>
     <div data-slot="log"></div>
     <div class="mls-debrief" data-slot="debrief"></div>
+    <div data-slot="again"></div>
   </section>`;
 
 let made = 0;
@@ -127,12 +128,14 @@ function render({ model, el }) {
     }
     for (const panel of detail.children) panel.hidden = panel.dataset.panel !== chosen;
     detail.hidden = !chosen;
+    stagePanel.offer();
   }
 
   function showFigures() {
     for (const [stage, html] of Object.entries(model.get("figures"))) {
       fill(detail.querySelector(`[data-panel="${stage}"] [data-slot]`), html);
     }
+    stagePanel.link();
   }
 
   function tellStatus(mode, words) {
@@ -142,6 +145,7 @@ function render({ model, el }) {
   }
 
   const form = controls(root.querySelector(".mls-controls"), model, tellStatus);
+  const stagePanel = panel(root, model, form.send);
 
   function showMode() {
     root.dataset.mode = model.get("mode");
