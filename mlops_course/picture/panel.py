@@ -5,7 +5,7 @@ leads into MLflow carries the way there, `data-mlflow`, and is plain text until 
 link.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isnan
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from mlops_course.picture.markup import Markup, element, join, term
 from mlops_course.picture.views import quiet
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
-from mlops_course.pipeline.scenarios import SCENARIOS
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.pipeline.state import RunState, StageRecord
 
 # The figures of a stage that name something in MLflow; they are shown as artefacts.
@@ -49,10 +49,9 @@ def about(stage: str) -> Markup:
 def _risk(risk: Risk) -> Markup:
     if not risk.show:
         return element("li", risk.words)
-    title = SCENARIOS[risk.show.split()[0]].title
     button = element(
         "button",
-        f"Show me: {title}",
+        f"Show me: {_called(risk.show)}",
         type="button",
         class_="mls-show",
         data_show=risk.show,
@@ -61,6 +60,14 @@ def _risk(risk: Risk) -> Markup:
     )
     shown = element("div", button, quiet(risk.look), class_="mls-shown")
     return element("li", risk.words, shown)
+
+
+def _called(line: str) -> str:
+    """Return what a run's settings are called: its scenario, and an alert line that is unusual."""
+    scenario, *words = line.split()
+    alert = dict(word.split("=") for word in words)["alert"]
+    usual = alert == f"{RunConfig().threshold:.0%}"
+    return SCENARIOS[scenario].title + ("" if usual else f", alert below {alert}")
 
 
 def code_of(stage: str) -> str:
@@ -72,7 +79,11 @@ def code_of(stage: str) -> str:
 
 def _by_hand(stage: str) -> Markup:
     before = [wording.stage_title(earlier) for earlier in STAGES[: STAGES.index(stage)]]
-    order = f"Run the code of {_listed(before)} first, in this order." if before else "It is first."
+    order = (
+        f"Run the code of {_listed(before)} first, in this order."
+        if before
+        else "It needs nothing before it."
+    )
     code = element("pre", code_of(stage), class_="mls-code", tabindex=0)
     copy = element("button", "Copy", type="button", class_="mls-copy", data_copy="code")
     insert = element("button", "Insert below", type="button", class_="mls-insert", hidden="")
@@ -117,21 +128,35 @@ def _record(state: RunState, record: StageRecord) -> Markup:
     kept = [element("li", *parts) for parts in _artefacts(state, record)]
     artefacts = element("ul", *kept, class_="mls-artefacts") if kept else ""
     head = element("h5", "Artefacts in MLflow") if kept else ""
-    return join(verdict, wrong, head, artefacts, _table(record))
-
-
-def _table(record: StageRecord) -> Markup:
     took = {"seconds": f"{record.seconds:.2f}"} if record.state != "running" else {}
-    said = record.metrics.items()
-    values = dict(gate_words.lines(record)) if record.stage == "gate" else dict(said)
-    shown = {name: value for name, value in values.items() if name not in _IN_MLFLOW}
+    table = _table(record, {"state": record.state, **took, **_figures(record)})
+    return join(verdict, wrong, head, artefacts, table, _checks(record))
+
+
+def _figures(record: StageRecord) -> dict[str, float | int | str]:
+    if record.stage == "gate":
+        return {}
+    return {name: value for name, value in record.metrics.items() if name not in _IN_MLFLOW}
+
+
+def _checks(record: StageRecord) -> Markup:
+    """Return all that the gate has looked at, folded."""
+    checks = dict(gate_words.lines(record)) if record.stage == "gate" else {}
+    if not checks:
+        return Markup("")
+    summary = element("summary", f"all {wording.counted(len(checks), 'check')}")
+    table = _table(record, checks)
+    return element("details", summary, table, data_key=f"checks-{record.cycle}")
+
+
+def _table(record: StageRecord, values: Mapping[str, float | int | str]) -> Markup:
     rows = [
         element(
             "tr",
             element("th", _explained(name, record), scope="row"),
             element("td", _figure(value)),
         )
-        for name, value in {"state": record.state, **took, **shown}.items()
+        for name, value in values.items()
     ]
     return element("table", *rows, class_="mls-figures")
 

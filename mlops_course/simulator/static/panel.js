@@ -3,6 +3,7 @@
 
 const MLFLOW = "mlflow-simulator"; // the name of the launcher's tile, as in pyproject.toml
 const BUSY = "A run is under way: wait for its end, or press Reset first.";
+const GONE = "The kernel is gone: run this cell again.";
 const WIDGET_VIEW = "application/vnd.jupyter.widget-view+json";
 
 // Where the launcher's MLflow is, if this page is Jupyter's and Jupyter knows of it; asked once.
@@ -99,11 +100,12 @@ function panel(root, model, send) {
 
   function showMe(button) {
     const { show, look } = button.dataset;
+    if (root.dataset.mode === "lost") return say(button, GONE);
     if (["running", "paused"].includes(model.get("mode"))) return say(button, BUSY);
     send({ set: "settings", value: show });
     send({ order: "play" });
     root.querySelector(".mls-run").focus();
-    return say(button, `Set to ${show}, and running. ${look}`);
+    return say(button, `Asked to run ${show}. ${look}`);
   }
 
   root.addEventListener("click", ({ target }) => {
