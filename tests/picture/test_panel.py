@@ -1,4 +1,4 @@
-"""The stage panel: what it offers, what it shows of a run, and that its code and claims are true."""
+"""The stage panel: what it offers, what it shows of a run; and its code and its claims are true."""
 
 import re
 import subprocess

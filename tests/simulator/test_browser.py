@@ -182,7 +182,7 @@ def test_code_by_hand_when_copied_and_inserted_then_is_there_in_the_order_it_nee
         panel.get_by_role("button", name="Copy").click()
         panel.get_by_text("Copied.", exact=True).wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == code_of("data")
-        page.evaluate("navigator.clipboard.writeText = () => Promise.reject()")
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
         simulator.locator(".mls-again .mls-copy").click()
         simulator.locator(".mls-again").get_by_text("Copied.", exact=True).wait_for()
         line = page.evaluate("navigator.clipboard.readText()")

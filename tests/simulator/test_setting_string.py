@@ -43,7 +43,7 @@ def test_line_when_a_policy_of_ones_own_decided_then_there_is_none():
     ("line", "said"),
     [
         ("", "The settings are ''. They are one line that begins with a scenario"),
-        (None, "The settings are 'None'"),
+        (None, "The settings are None."),
         ("winter weeks=3", "There is no scenario 'winter'. Known scenarios: good, drift"),
         ("weeks=3 drift", "The settings begin with 'weeks=3'. The first word is the scenario"),
         ("drift colour=red", "The word 'colour=red' is not known. After the scenario come weeks="),
@@ -98,7 +98,7 @@ def test_settings_when_changed_to_a_line_then_are_those_and_a_policy_is_refused(
     try:
         simulator.change(settings="hours weeks=5 seed=none alert=85% retrain=never")
         assert simulator.config == RunConfig("hours", 5, None, 0.85, "never")
-        with pytest.raises(ParameterError, match="PipelineSimulator.from_settings"):
+        with pytest.raises(ParameterError, match=r"PipelineSimulator\.from_settings"):
             simulator.change(settings="drift policy=drift")
         assert simulator.config.scenario == "hours"
         assert not simulator.view.linked, "MLflow's tile shows the usual workspace alone"
