@@ -13,7 +13,7 @@ from handmade import drift_run, started
 from mlops_course.picture import content, panel
 from mlops_course.pipeline.events import REFUSED, STAGES, RunStarted, StageFinished
 from mlops_course.pipeline.loop import run_pipeline
-from mlops_course.pipeline.state import RunState, fold, record_of
+from mlops_course.pipeline.state import RunState, fold
 from mlops_course.serving.service import Service
 from mlops_course.simulator import setting_string
 
@@ -139,8 +139,9 @@ def padding_is_shown(state: RunState) -> bool:
 
 
 def high_line_is_shown(state: RunState) -> bool:
-    gate = record_of(state, "gate")
-    return gate is not None and gate.cycle == 2 and gate.headline == REFUSED
+    gates = [record for record in state.records if record.stage == "gate"]
+    again = [gate.headline for gate in gates if gate.cycle > 1]
+    return len(again) >= 1 and set(again) == {REFUSED} and not state.weeks[2].incident
 
 
 def repair_is_shown(state: RunState) -> bool:
@@ -149,7 +150,7 @@ def repair_is_shown(state: RunState) -> bool:
 
 
 def refused_is_shown(state: RunState) -> bool:
-    return [week.answered == 0 for week in state.weeks] == [False] * 3 + [True] * 2
+    return [week.answered == 0 for week in state.weeks] == [False] * 3 + [True] * 5
 
 
 def timezone_is_shown(state: RunState) -> bool:

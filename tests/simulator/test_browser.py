@@ -212,7 +212,7 @@ def test_show_me_when_pressed_then_sets_the_scenario_and_it_goes_wrong(page):
         simulator.locator(".mls-stage[data-stage=deploy]").click()
         panel = simulator.locator("[data-panel=deploy]")
         panel.get_by_role("button", name="Show me: A few departure delays empty").click()
-        panel.get_by_text("Asked to run refused weeks=5").wait_for()
+        panel.get_by_text("Asked to run refused weeks=8").wait_for()
         page.wait_for_selector(".mls[data-mode=running]")
         assert page.evaluate("document.activeElement.className") == "mls-run"
         panel.get_by_role("button", name="Show me").click()
