@@ -53,12 +53,12 @@ def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run
 
 
 def test_simulate_when_settings_are_a_line_then_runs_them_and_says_the_line_again(run):
-    line = "good weeks=1 seed=none alert=85.5% policy=schedule"
+    line = "good weeks=2 seed=none alert=85.5% policy=never"
     done = run("simulate", "--settings", line, "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["scenario"], record["seed"], record["threshold"]) == ("good", None, 0.855)
-    assert (len(record["weeks"]), record["policy"]) == (1, "schedule")
+    assert (len(record["weeks"]), record["policy"]) == (2, "never")
     assert f'the same again: mlops-course simulate --settings "{line}"' in done.stderr
 
 
