@@ -158,25 +158,33 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_simulate(command: AddCommand) -> None:
     parser = command("simulate", simulate, "Run the pipeline without a notebook.")
-    parser.add_argument("--scenario", default="good", metavar="NAME", help="what to run")
-    parser.add_argument("--weeks", type=int, metavar="N", help="weeks of production")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the days anew")
+    line = "a run's settings as it shows them: 'drift weeks=8 seed=0 alert=90%% retrain=auto'"
+    parser.add_argument("--settings", metavar="LINE", help=line)
+    # What is not given is left out: then `RunConfig` says what is usual.
+    parser.add_argument("--scenario", default=argparse.SUPPRESS, metavar="NAME", help="what to run")
+    parser.add_argument(
+        "--weeks", default=argparse.SUPPRESS, type=int, metavar="N", help="weeks to run"
+    )
+    parser.add_argument(
+        "--seed", default=argparse.SUPPRESS, type=int, metavar="N", help="draws the days anew"
+    )
     parser.add_argument(
         "--as-they-were",
         dest="seed",
         action="store_const",
+        default=argparse.SUPPRESS,
         const=None,
         help="take the days as they were, instead of drawing them",
     )
     deciding = parser.add_mutually_exclusive_group()
-    deciding.add_argument("--retrain", default="auto", metavar="|".join(POLICIES))
+    deciding.add_argument("--retrain", default=argparse.SUPPRESS, metavar="|".join(POLICIES))
     choosing = "decides when to retrain, and is scored by its regret"
     deciding.add_argument("--policy", metavar="|".join(NAMED), help=choosing)
     answering = "what to choose at an alert, in order; may be given again"
     deciding.add_argument("--choose", action="append", metavar="|".join(CHOICES), help=answering)
     pricing = "what a training costs, in wrong calls (50)"
     parser.add_argument("--price", type=float, metavar="N", help=pricing)
-    parser.add_argument("--threshold", type=float, default=0.90, metavar="X")
+    parser.add_argument("--threshold", default=argparse.SUPPRESS, type=float, metavar="X")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     recording = "save the run as one HTML page, to be played without a kernel"
     parser.add_argument("--html", type=Path, metavar="FILE", help=recording)

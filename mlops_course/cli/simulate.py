@@ -14,13 +14,16 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace, open_workspace
 from mlops_course.deciding.choices import Choices
-from mlops_course.pipeline.events import Event, Retrained
+from mlops_course.pipeline.events import Event, Retrained, RunStarted
 from mlops_course.pipeline.policies import NAMED, Policy
 from mlops_course.pipeline.state import RunState, fold, result_of, wrong_calls
 from mlops_course.pipeline.wording import terminal_line
 
 if TYPE_CHECKING:
     from mlops_course.pipeline.scenarios import RunConfig
+
+# The options that are a run's settings, by the names of `RunConfig`; there are none unless given.
+SETTINGS = ("scenario", "weeks", "seed", "threshold", "retrain")
 
 
 def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
@@ -31,8 +34,12 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
         for scenario in SCENARIOS.values():
             print(f"{scenario.name:<14} {scenario.title}. {scenario.story}")
         return DONE
-    retrain = ASK if options.choose else options.retrain
-    config = RunConfig(options.scenario, options.weeks, options.seed, options.threshold, retrain)
+    if options.settings is not None:
+        config = _asked(options)
+    elif options.choose:
+        config = RunConfig(**{**_said(options), "retrain": ASK})
+    else:
+        config = RunConfig(**_said(options))
     policy = _policy(options.policy, options.price)
     if options.html is not None:
         from mlops_course.simulator import recording
@@ -48,6 +55,8 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
     with closing(run_pipeline(config, workspace, policy=decides)) as events:
         told = list(_narrated(events))
     state = fold(told)
+    if state.started is not None:
+        say(_again(state.started))
     if options.html is not None:
         say(f"saved {recording.save(told, Settings(config), options.html)}")
     scored: dict[str, Any] = {}
@@ -60,6 +69,26 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
         if scored:
             print(_verdict(**scored))
     return FAILED if state.error else DONE
+
+
+def _said(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that were given as options of their own."""
+    return {name: getattr(options, name) for name in SETTINGS if hasattr(options, name)}
+
+
+def _asked(options: argparse.Namespace) -> "RunConfig":
+    """Return the settings of a line, and take its policy as if it had been given."""
+    from mlops_course.simulator import setting_string
+
+    if _said(options) or options.policy is not None:
+        raise ParameterError(
+            "The settings were given as a line and as options.",
+            "A line says all of a run's settings.",
+            "Give --settings alone, or change the line.",
+        )
+    asked = setting_string.read(options.settings)
+    options.policy = asked.policy or None
+    return asked.config
 
 
 def score(
@@ -162,6 +191,13 @@ def summarise(state: RunState) -> dict[str, Any]:
         "total_seconds": state.seconds,
     }
     return record | ({"failed": state.error} if state.error else {})
+
+
+def _again(run: RunStarted) -> str:
+    """Return how to run the same again."""
+    from mlops_course.simulator import setting_string
+
+    return f'the same again: mlops-course simulate --settings "{setting_string.of_run(run)}"'
 
 
 def _narrated(events: Iterator[Event]) -> Iterator[Event]:

@@ -34,13 +34,38 @@ SERVICE = "Service"
 
 
 @dataclass(frozen=True)
+class Risk:
+    """What can go wrong at a stage.
+
+    Attributes
+    ----------
+    words
+        The trouble, in a sentence.
+    show
+        The settings of a run in which it happens, as a line; empty where no scenario has it.
+    look
+        Where to look in that run.
+    """
+
+    words: str
+    show: str = ""
+    look: str = ""
+
+
+@dataclass(frozen=True)
 class Stage:
-    """What the course says about a stage, the same for every run."""
+    """What the course says about a stage, the same for every run.
+
+    Attributes
+    ----------
+    code
+        The stage by hand, to be run after that of the stages before it.
+    """
 
     short: str
     purpose: str
     tools: tuple[str, ...]
-    risks: tuple[str, ...]
+    risks: tuple[Risk, ...]
     code: str
 
 
@@ -52,7 +77,7 @@ def stage_texts() -> Mapping[str, Stage]:
             entry["short"],
             entry["purpose"],
             tuple(entry["tools"]),
-            tuple(entry["risks"]),
+            tuple(Risk(**risk) for risk in entry["risks"]),
             "\n".join(entry["code"]),
         )
         for name, entry in json.loads(_text("stages.json")).items()

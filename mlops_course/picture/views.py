@@ -5,7 +5,6 @@ and the thread that drives a run live in `simulator`.
 """
 
 from collections.abc import Iterator
-from math import isnan
 
 from markupsafe import Markup
 
@@ -16,89 +15,15 @@ from mlops_course.picture.content import (
     Tile,
     meanings,
     moved_inputs,
-    stage_texts,
     tiles_of,
 )
 from mlops_course.picture.markup import element, icon, join, term
 from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import WeekScored
-from mlops_course.pipeline.state import RunState, StageRecord
+from mlops_course.pipeline.state import RunState
 from mlops_course.pipeline.wording import counted
 
 SHOWN_INPUTS = 7
-
-
-# ---- stage detail
-
-
-def about(stage: str) -> Markup:
-    """Return the part of a stage's detail that is the same for every run."""
-    text = stage_texts()[stage]
-    known = element(
-        "div",
-        element("h4", "Tools"),
-        _list(text.tools, "mls-tools"),
-        element("h4", "What can go wrong"),
-        _list(text.risks, "mls-risks"),
-    )
-    measured = element("div", element("h4", "In this run"), element("div", data_slot="figures"))
-    return join(
-        element("h3", wording.stage_title(stage)),
-        element("p", text.purpose, class_="mls-purpose"),
-        element("div", known, measured, class_="mls-columns"),
-        element("h4", "By hand"),
-        element("pre", text.code, class_="mls-code", tabindex=0),
-    )
-
-
-def _list(items: tuple[str, ...], class_: str) -> Markup:
-    return element("ul", *(element("li", item) for item in items), class_=class_)
-
-
-def figures(state: RunState, stage: str) -> Markup:
-    """Return the metrics of a stage in this very run, earlier cycles folded below the latest."""
-    records = [record for record in state.records if record.stage == stage]
-    if not records:
-        return _quiet("Not reached yet.")
-    *earlier, latest = records
-    shown = _quiet(f"cycle {latest.cycle}") if earlier else ""
-    return join(shown, _table(latest), *map(_folded, reversed(earlier)))
-
-
-def _folded(record: StageRecord) -> Markup:
-    cycle = record.cycle
-    summary = element("summary", f"cycle {cycle}")
-    return element("details", summary, _table(record), data_key=f"cycle-{cycle}")
-
-
-def _table(record: StageRecord) -> Markup:
-    took = {"seconds": f"{record.seconds:.2f}"} if record.state != "running" else {}
-    values = {"state": record.state, **took, **record.metrics}
-    rows = [
-        element(
-            "tr",
-            element("th", _explained(name, record), scope="row"),
-            element("td", _figure(value)),
-        )
-        for name, value in values.items()
-    ]
-    wrong = element("p", record.message, class_="mls-wrong") if record.message else ""
-    return join(element("table", *rows, class_="mls-figures"), wrong)
-
-
-def _explained(name: str, record: StageRecord) -> str:
-    shown = name.replace("_", " ")
-    if shown not in meanings():
-        return shown
-    return term(shown, meanings()[shown], f"{record.stage}-{record.cycle}-{shown}")
-
-
-def _figure(value: float | int | str) -> str:
-    if isinstance(value, float):
-        if isnan(value):
-            return wording.UNKNOWN
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 # ---- production monitoring
@@ -133,21 +58,21 @@ def inputs(state: RunState) -> Markup:
     head = element("h4", "Inputs that moved")
     moved = moved_inputs(state)
     if moved is None:
-        return join(head, _quiet("Compared with training once a week is scored."))
+        return join(head, quiet("Compared with training once a week is scored."))
     week = moved.week
     begin = f"Week {week.number}, {wording.day(week.week)}."
     checks = _findings(week.findings)
     if not moved.bars:
-        return join(head, _quiet(f"{begin} {wording.NOTHING_ANSWERED}"), checks)
+        return join(head, quiet(f"{begin} {wording.NOTHING_ANSWERED}"), checks)
     few = f" {counted(week.answered, 'flight').capitalize()} answered." if week.unanswered else ""
     scale = "Above 1.0 a week is stranger than every week it is compared with."
     rest = moved.bars[SHOWN_INPUTS:]
     more = f"{len(rest)} more, none above {rest[0].score:.1f}." if rest else ""
     return join(
         head,
-        _quiet(f"{begin}{few} {scale} {_promise(week)}"),
+        quiet(f"{begin}{few} {scale} {_promise(week)}"),
         element("ul", *_bars(moved), class_="mls-bars", style=f"--one:{moved.one:.1%}"),
-        _quiet(more),
+        quiet(more),
         checks,
     )
 
@@ -177,7 +102,7 @@ def _bars(moved: Moved) -> Iterator[Markup]:
 
 def _findings(findings: tuple[str, ...]) -> Markup:
     if not findings:
-        return _quiet(
+        return quiet(
             "All data checks passed: nothing is missing or impossible. They cannot see values that "
             "are plausible and wrong."
         )
@@ -185,7 +110,8 @@ def _findings(findings: tuple[str, ...]) -> Markup:
     return element("p", f"Data checks: {findings[0]}{rest}", class_="mls-wrong")
 
 
-def _quiet(words: str) -> Markup:
+def quiet(words: str) -> Markup:
+    """Return words beside the matter, in a paragraph of their own."""
     return element("p", words, class_="mls-quiet")
 
 

@@ -13,6 +13,7 @@ from mlops_course.deciding.choices import CHOICES
 
 STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
 REFUSED = "refused"  # the headline of a gate that did not let a candidate pass
+REFUSED_BY = "refused by"  # its figure that names the checks which did not hold
 MYSTERY = "mystery"  # the scenario whose truth is hidden
 
 

@@ -32,7 +32,7 @@ from mlops_course.data.quality import validate_flights
 from mlops_course.data.stream import WEEK, Stream, Week
 from mlops_course.deciding.decisions import Window
 from mlops_course.drift import calm_weeks
-from mlops_course.pipeline.events import REFUSED
+from mlops_course.pipeline.events import REFUSED, REFUSED_BY
 from mlops_course.pipeline.scenarios import RunConfig, scenario_of
 from mlops_course.registry import evidence, exams, promotions, versions
 from mlops_course.release import comparison, follower
@@ -275,7 +275,9 @@ def judge(
         ).checks
     verdict = Verdict("model", tuple(checks), rival, exam.fingerprint)
     evidence.log_verdict(store, candidate.run_id, verdict)
-    return Done(verdict, "passed" if verdict.passed else REFUSED, _seen(verdict))
+    failed = ", ".join(check.name for check in verdict.checks if not check.passed)
+    figures = _seen(verdict) if verdict.passed else {REFUSED_BY: failed, **_seen(verdict)}
+    return Done(verdict, "passed" if verdict.passed else REFUSED, figures)
 
 
 def register(

@@ -9,7 +9,6 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,15 @@ from mlops_course.picture.markup import Markup, element, join
 from mlops_course.pipeline.events import Event, StageFailed, StageFinished, StageStarted, WeekScored
 from mlops_course.pipeline.state import RunState, advance, fold
 from mlops_course.pipeline.wording import day, run_title, stage_title
+from mlops_course.simulator import setting_string
 from mlops_course.simulator.settings import Settings, choices, shown
-from mlops_course.simulator.widget import about, parts_of, script, stylesheet_text
+from mlops_course.simulator.widget import (
+    about,
+    package_version,
+    parts_of,
+    script,
+    stylesheet_text,
+)
 
 _PLAYER = "player.js"
 _PAGE_STYLE = """
@@ -122,7 +128,9 @@ def page(events: Sequence[Event], settings: Settings, kept: RunState | None = No
             "A recording shows a run of at least one stage.",
             "Press Run pipeline, and save then.",
         )
+    state = fold(events)
     recorded = {
+        "made": _made(state),
         "choices": choices(),
         "settings": shown(settings),
         "about": about(),
@@ -130,10 +138,9 @@ def page(events: Sequence[Event], settings: Settings, kept: RunState | None = No
         "frames": _frames(events, marks, kept),
     }
     packed = b64encode(gzip.compress(json.dumps(recorded).encode(), mtime=0)).decode()
-    state = fold(events)
     title = run_title(state.started) if state.started else "A run"
     told = (
-        f"Recorded from a real run on real flights, by mlops-course {version('mlops-course')}. "
+        f"Recorded from a real run on real flights, by mlops-course {package_version()}. "
         f"Play it, move in time, choose a stage; the settings are those of the run."
     )
     code = f"{script()}\n{script(_PLAYER)}"
@@ -150,6 +157,12 @@ def page(events: Sequence[Event], settings: Settings, kept: RunState | None = No
         element("script", Markup(code), type="module"),
     )
     return f'<!doctype html>\n<html lang="en">{head}{element("body", body)}</html>\n'
+
+
+def _made(state: RunState) -> dict[str, str]:
+    """Return what makes the run again: its settings as a line, and the package's version."""
+    line = setting_string.of_run(state.started) if state.started else ""
+    return {"settings": line, "version": package_version()}
 
 
 def save(

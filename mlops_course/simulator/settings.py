@@ -11,6 +11,7 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.pipeline.scenarios import ASK, SCENARIOS, RunConfig
 from mlops_course.pipeline.wording import drawn
+from mlops_course.simulator import setting_string
 
 FIRST_CHOICE = ("good", "drift")
 
@@ -59,7 +60,8 @@ def changed(settings: Settings, name: str, value: object) -> Settings:
     ----------
     name
         ``scenario``, ``weeks``, ``seed``, ``threshold``, ``retrain``, ``ask`` or ``pace``; to ask
-        and to retrain automatically exclude each other.
+        and to retrain automatically exclude each other. Or ``settings`` for all of a run's at
+        once, as a line (`setting_string`).
     value
         As `PipelineSimulator` takes it, or a text: ``"85"``, ``"85%"`` and ``"0.85"`` are one
         threshold.
@@ -73,10 +75,13 @@ def changed(settings: Settings, name: str, value: object) -> Settings:
     >>> changed(usual, "threshold", "85%").config.threshold
     0.85
     """
+    if name == "settings":
+        return replace(settings, config=_asked(str(value)))
     if name not in ("scenario", "weeks", "seed", "threshold", "retrain", "ask", "pace"):
         raise ParameterError(
             f"There is no setting {short(name)!r}.",
-            "The settings are scenario, weeks, seed, threshold, retrain, ask and pace.",
+            "They are scenario, weeks, seed, threshold, retrain, ask and pace, or settings for a "
+            "line.",
             "Change one of these.",
         )
     if name == "pace":
@@ -134,6 +139,18 @@ def why_stale(ran: RunConfig, now: RunConfig) -> str:
         f"The settings have changed. Below is still the former run "
         f"({SCENARIOS[ran.scenario].title}, {drawn(ran.seed)}): press Run pipeline."
     )
+
+
+def _asked(line: str) -> RunConfig:
+    """Return the settings of a line; a policy is chosen when a simulator is made."""
+    asked = setting_string.read(line)
+    if asked.policy:
+        raise ParameterError(
+            f"The settings name a policy, {asked.policy!r}.",
+            "A simulator keeps the policy that it was made with.",
+            f"Make one: PipelineSimulator.from_settings({line!r}).",
+        )
+    return asked.config
 
 
 def _known_as(scenario: str) -> str:

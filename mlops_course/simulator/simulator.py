@@ -1,7 +1,6 @@
 """The pipeline simulator: controls, a picture, and a real run behind them.
 
-Nothing is made up here: the picture shows the events of `pipeline.run_pipeline` and nothing
-else. Whatever a button does, a method does too, without a browser.
+The picture shows the events of `pipeline.run_pipeline` alone; what a button does, a method does.
 """
 
 import threading
@@ -20,7 +19,7 @@ from mlops_course.pipeline.events import Event, OtherPlayed, Revealed
 from mlops_course.pipeline.scenarios import ASK, RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, result_of
 from mlops_course.serving.service import Service
-from mlops_course.simulator import mystery, others, recording
+from mlops_course.simulator import mystery, others, recording, setting_string
 from mlops_course.simulator.runner import Driver, Order, warm_up
 from mlops_course.simulator.screen import Content, Screen
 from mlops_course.simulator.session import Session
@@ -108,7 +107,7 @@ class PipelineSimulator:
         self.settings = Settings(config, pace)
         self.service = Service()
         self.kept = None
-        self.view = Picture()
+        self.view = Picture(linked=workspace is None)
         self._session = Session(self._show, self._close_if_another_was_made)
         self._screen = Screen(self.view, self._content, self._session.lock)
         self._workspace = workspace
@@ -120,6 +119,11 @@ class PipelineSimulator:
         PipelineSimulator._made += 1
         weakref.finalize(self, self.service.close)
         self._warm_up = warm_up(self.service, idle)
+
+    @classmethod
+    def from_settings(cls, line: str, **more: Any) -> "PipelineSimulator":
+        """Return a simulator set as a run's line says, such as ``drift weeks=8 seed=0``."""
+        return cls(**setting_string.arguments(line), **more)
 
     # ---- what a person does
 
@@ -320,19 +324,17 @@ class PipelineSimulator:
 
     def __repr__(self) -> str:
         config = self.config
-        retrain = {"auto": True, "never": False}.get(config.retrain, config.retrain)
         policy = f", policy={self._policy!r}" if self._policy is not None else ""
         return (
             f"PipelineSimulator(scenario={config.scenario!r}, weeks={config.weeks}, "
             f"seed={config.seed}, threshold={config.threshold:g}, "
-            f"retrain={retrain!r}{policy})"
+            f"retrain={config.retrain != 'never'}{policy})"
         )
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
         """Show the live widget; where no kernel runs, the still picture."""
         live = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-        still = self.picture().html()
-        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
+        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": self.picture().html()}
 
     def _recorded(self) -> tuple[tuple[Event, ...], Settings, RunState | None]:
         """Return the run so far, the settings that it began with, and the run beside it."""

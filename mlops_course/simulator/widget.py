@@ -3,6 +3,8 @@
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +19,7 @@ from mlops_course.picture import (
     hindsight,
     loop,
     narrator,
+    panel,
     poster,
     question,
     versions,
@@ -28,10 +31,11 @@ from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState, is_hidden, revealed
+from mlops_course.simulator import setting_string
 from mlops_course.simulator.settings import choices
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
-_SCRIPTS = ("answers.js", "controls.js", "simulator.js")
+_SCRIPTS = ("answers.js", "controls.js", "panel.js", "simulator.js")
 _STYLES = ("simulator.css", "loop.css")
 
 
@@ -48,7 +52,7 @@ def stylesheet_text() -> str:
 
 def about() -> dict[str, str]:
     """Return what the page says of each stage, the same for every run."""
-    return {stage: str(views.about(stage)) for stage in STAGES}
+    return {stage: str(panel.about(stage)) for stage in STAGES}
 
 
 def parts_of(state: RunState, other: RunState | None = None) -> dict[str, Any]:
@@ -63,7 +67,7 @@ def parts_of(state: RunState, other: RunState | None = None) -> dict[str, Any]:
     parts["chart"] = str(views.accuracy(state, other))
     parts["mode"] = state.status
     parts |= {f"stage_{stage}": str(loop.step(state, stage)) for stage in STAGES}
-    parts["figures"] = {stage: str(views.figures(state, stage)) for stage in STAGES}
+    parts["figures"] = {stage: str(panel.figures(state, stage)) for stage in STAGES}
     return parts
 
 
@@ -75,6 +79,19 @@ def _debrief(state: RunState) -> Markup:
         return alert_log.debrief(state, truth.story, truth.response)
     scenario = SCENARIOS[state.started.scenario]
     return alert_log.debrief(state, scenario.story, scenario.response)
+
+
+def _again(state: RunState) -> Markup:
+    run = state.started
+    if run is None:
+        return Markup("")
+    return panel.again(setting_string.of_run(run), package_version(), run.policy)
+
+
+@cache
+def package_version() -> str:
+    """Return the version of mlops-course, as it is installed."""
+    return version("mlops-course")
 
 
 _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
@@ -94,6 +111,7 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
     "question": question.question,
     "mystery": question.mystery,
     "hindsight": hindsight.hindsight,
+    "again": _again,
 }
 
 
@@ -115,6 +133,8 @@ class Picture(anywidget.AnyWidget):
         How far the other choices have been played; empty if none is being played.
     kept
         The name of the run that was kept to be compared with; empty if there is none.
+    linked
+        Whether the launcher's MLflow shows this simulator's runs, so that links lead somewhere.
     """
 
     _esm = script()
@@ -154,13 +174,15 @@ class Picture(anywidget.AnyWidget):
     mystery = traitlets.Unicode().tag(sync=True)
     hindsight = traitlets.Unicode().tag(sync=True)
     progress = traitlets.Unicode().tag(sync=True)
+    again = traitlets.Unicode().tag(sync=True)
+    linked = traitlets.Bool().tag(sync=True)
     figures = traitlets.Dict().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self) -> None:
+    def __init__(self, linked: bool = False) -> None:
         self._exclusive = threading.RLock()
-        super().__init__(about=about(), choices=choices())
+        super().__init__(about=about(), choices=choices(), linked=linked)
 
     def obey(self, take: Callable[[Mapping[str, Any]], None]) -> None:
         """Hand each message of the page to ``take``; what it refuses is shown by the controls."""

@@ -52,6 +52,16 @@ def test_simulate_when_json_is_asked_then_stdout_is_one_object_as_documented(run
     assert "ALERT" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_simulate_when_settings_are_a_line_then_runs_them_and_says_the_line_again(run):
+    line = "good weeks=2 seed=none alert=85.5% policy=never"
+    done = run("simulate", "--settings", line, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["scenario"], record["seed"], record["threshold"]) == ("good", None, 0.855)
+    assert (len(record["weeks"]), record["policy"]) == (2, "never")
+    assert f'the same again: mlops-course simulate --settings "{line}"' in done.stderr
+
+
 def test_simulate_when_a_policy_decides_then_json_tells_what_it_cost_and_what_was_best(run):
     asked = ("simulate", "--scenario", "drift", "--weeks", "7", "--policy", "accuracy", "--json")
     done = run(*asked, "--price", "10")
@@ -119,6 +129,9 @@ def test_simulate_when_asked_to_list_then_names_every_scenario(run):
         (["simulate", "--price", "50"], "and no policy"),
         (["simulate", "--policy", "drift", "--price", "-1"], "price of a training is -1.0"),
         (["simulate", "--policy", "drift", "--price", "nan"], "price of a training is nan"),
+        (["simulate", "--settings", "drift colour=red"], "The word 'colour=red' is not known"),
+        (["simulate", "--settings", "drift", "--seed", "0"], "as a line and as options"),
+        (["simulate", "--settings", "drift", "--policy", "drift"], "as a line and as options"),
         (["simulate", "--weeks", "many"], "invalid int value: 'many'"),
         (["simulate", "--colour", "red"], "unrecognised: --colour red"),
         (["reset"], "takes a confirmation"),

@@ -55,11 +55,12 @@ FLOORS = {
     ),
     "picture": (
         *("beside", "content", "markup", "chart", "signals", "weekly", "narrator", "loop"),
-        *("versions", "flights", "views", "alert_log", "question", "hindsight", "poster"),
+        *("versions", "flights", "views", "gate_words", "panel"),
+        *("alert_log", "question", "hindsight", "poster"),
     ),
     "simulator": (
-        *("settings", "widget", "recording", "runner", "others", "mystery", "session", "screen"),
-        "simulator",
+        *("setting_string", "settings", "widget", "recording", "runner", "others", "mystery"),
+        *("session", "screen", "simulator"),
     ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),

@@ -13,6 +13,7 @@ from lab import KERNEL_IS_IDLE, Lab, running_lab
 from processes import wait_for_no_scorers
 
 from mlops_course.core.workspace import HOME_VARIABLE
+from mlops_course.picture.panel import code_of
 
 FOLDER = Path(os.environ.get("MLOPS_COURSE_NOTEBOOKS", NOTEBOOKS))
 LESSON = next((path.name for path in sorted(FOLDER.glob("00_*.ipynb"))), "")
@@ -34,6 +35,10 @@ CELLS_WITH_ERRORS = """
     .map((cell) => [cell.source].flat().join(""))
 """
 
+SOURCES = """
+() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+    .map((cell) => cell.sharedModel.getSource())
+"""
 RESTART_KERNEL = """
 () => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()
 """
@@ -166,6 +171,58 @@ def test_save_button_when_pressed_then_the_page_arrives_and_holds_the_run(page):
     saved = arriving.value
     assert saved.suggested_filename == "drift.html"
     assert "Data drift: 8 weeks, seed 0" in Path(saved.path()).read_text(encoding="utf-8")
+
+
+def test_code_by_hand_when_copied_and_inserted_then_is_there_in_the_order_it_needs(page):
+    simulator = page.locator(".mls").first
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    with evidence(page, "by-hand"):
+        for stage in ("validate", "data"):
+            simulator.locator(f".mls-stage[data-stage={stage}]").click()
+            panel = simulator.locator(f"[data-panel={stage}]")
+            panel.get_by_role("button", name="Insert below").click()
+            panel.get_by_text("Inserted below this cell").wait_for()
+        panel.get_by_role("button", name="Copy").click()
+        panel.get_by_text("Copied.", exact=True).wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == code_of("data")
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+        simulator.locator(".mls-again .mls-copy").click()
+        simulator.locator(".mls-again").get_by_text("Copied.", exact=True).wait_for()
+        line = page.evaluate("navigator.clipboard.readText()")
+        assert line == "drift weeks=8 seed=0 alert=90% retrain=auto"
+        sources = page.evaluate(SOURCES)
+        at = next(n for n, source in enumerate(sources) if "PipelineSimulator()" in source)
+        assert sources[at + 1 : at + 3] == [code_of("data"), code_of("validate")]
+
+
+def test_artefacts_when_clicked_then_mlflow_shows_that_run_and_that_version(page, lab):
+    simulator = page.locator(".mls").first
+    for stage, shown in (("train", "drift training"), ("register", "Registered Models")):
+        with evidence(page, f"mlflow-{stage}"):
+            simulator.locator(f".mls-stage[data-stage={stage}]").click()
+            link = simulator.locator(f"[data-panel={stage}] .mls-kept").first
+            with page.expect_popup() as opened:
+                link.click()
+            opened.value.set_default_timeout(PATIENCE_MS)
+            opened.value.get_by_text(shown).first.wait_for()
+            assert opened.value.url.startswith(f"{lab.url}mlflow-simulator/#/")
+            opened.value.close()
+
+
+def test_show_me_when_pressed_then_sets_the_scenario_and_it_goes_wrong(page):
+    simulator = page.locator(".mls").first
+    with evidence(page, "show-me"):
+        simulator.locator(".mls-stage[data-stage=deploy]").click()
+        panel = simulator.locator("[data-panel=deploy]")
+        panel.get_by_role("button", name="Show me: A few departure delays empty").click()
+        panel.get_by_text("Asked to run refused weeks=8").wait_for()
+        page.wait_for_selector(".mls[data-mode=running]")
+        assert page.evaluate("document.activeElement.className") == "mls-run"
+        panel.get_by_role("button", name="Show me").click()
+        panel.get_by_text("A run is under way").wait_for()
+        page.wait_for_selector(".mls[data-mode=finished]")
+        assert simulator.locator("[name=others]").input_value() == "refused"
+        assert "flights unanswered" in simulator.locator(".mls-status").inner_text()
 
 
 @pytest.mark.parametrize(

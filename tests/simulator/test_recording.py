@@ -15,7 +15,7 @@ from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import fold
 from mlops_course.simulator import recording
 from mlops_course.simulator.settings import Settings
-from mlops_course.simulator.widget import parts_of
+from mlops_course.simulator.widget import package_version, parts_of
 
 USUAL = Settings(RunConfig("drift"))
 LIMIT_BYTES = 3_000_000
@@ -67,6 +67,8 @@ def test_page_when_a_run_is_saved_then_plays_what_the_widget_showed():
         assert name == mark.name
         assert shown == parts_of(recording.state_at(events, mark))
     assert kept["settings"]["scenario"] == "drift"
+    line = "drift weeks=8 seed=0 alert=90% retrain=auto"
+    assert kept["made"] == {"settings": line, "version": package_version()}
 
 
 def test_page_when_a_run_has_fifty_weeks_of_alerts_then_stays_below_its_limit():
@@ -120,6 +122,12 @@ def test_page_when_opened_without_network_then_plays_scrubs_and_has_no_fault(
     page.locator(".mls-stage[data-stage=train]").click()
     assert "65,272" in page.locator("[data-panel=train]").text_content()
     assert page.locator("[name=weeks]").is_disabled()
+    panel = page.locator("[data-panel=train]")
+    assert not panel.locator(".mls-show, .mls-insert").first.is_visible()
+    assert page.locator("a[href]").count() == 0
+    panel.locator(".mls-copy").click()
+    panel.get_by_text("Copied.").wait_for()
+    assert "seed=0 alert=90%" in page.locator(".mls-again").inner_text()
     assert not axe.run(page).response["violations"]
     assert asked == [file.as_uri()] and not broken
     page.close()

@@ -4,10 +4,13 @@
 const PARTS = [
   "status", "spoken", "urgent", "stale", "story", "batches", "versions", "flights", "tiles",
   "chart", "signals", "inputs", "log", "debrief", "question", "mystery", "hindsight", "progress",
+  "again",
 ];
 // JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
 const OWN_KEYS = "data-lm-suppress-shortcuts";
-const KEPT = new Set(["aria-pressed", "aria-controls", "open", OWN_KEYS]);
+const KEPT = new Set([
+  "aria-pressed", "aria-controls", "open", "href", "target", "rel", OWN_KEYS,
+]);
 
 const FRAME = `
   <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
@@ -38,6 +41,7 @@ const FRAME = `
     <div class="mls-debrief" data-slot="debrief"></div>
     <div class="mls-debrief" data-slot="hindsight"></div>
     <p role="status" data-slot="progress"></p>
+    <div data-slot="again"></div>
   </section>`;
 
 let made = 0;
@@ -126,12 +130,14 @@ function render({ model, el }) {
     }
     for (const panel of detail.children) panel.hidden = panel.dataset.panel !== chosen;
     detail.hidden = !chosen;
+    stagePanel.offer();
   }
 
   function showFigures() {
     for (const [stage, html] of Object.entries(model.get("figures"))) {
       fill(detail.querySelector(`[data-panel="${stage}"] [data-slot]`), html);
     }
+    stagePanel.link();
   }
 
   function tellStatus(mode, words) {
@@ -141,6 +147,7 @@ function render({ model, el }) {
   }
 
   const form = controls(root.querySelector(".mls-controls"), model, tellStatus);
+  const stagePanel = panel(root, model, form.send);
 
   function showMode() {
     root.dataset.mode = model.get("mode");
