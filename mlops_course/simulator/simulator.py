@@ -20,6 +20,7 @@ from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, advance, result_of
 from mlops_course.serving.service import Service
 from mlops_course.simulator import recording
+from mlops_course.simulator.kept import Kept
 from mlops_course.simulator.runner import Driver, Order, warm_up, why_it_stopped
 from mlops_course.simulator.settings import (
     PACES,
@@ -32,7 +33,6 @@ from mlops_course.simulator.settings import (
 from mlops_course.simulator.widget import Picture, StillPicture
 
 REFRESH_SECONDS = 0.1
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class PipelineSimulator:
@@ -93,6 +93,7 @@ class PipelineSimulator:
     _at: int | None
     _made_before_run: int
     _warm_up: threading.Thread
+    _kept: Kept
 
     # Runs, clicks and timers come from threads of their own: whoever changes the state holds this.
     _lock: threading.RLock
@@ -121,6 +122,7 @@ class PipelineSimulator:
         self._lock = threading.RLock()
         self._next_render = 0.0
         self._timer = None
+        self._kept = Kept()
         self.view = Picture()
         self.view.obey(self._obey)
         self._render()
@@ -267,11 +269,9 @@ class PipelineSimulator:
             f"retrain={retrain!r}{policy})"
         )
 
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
-        """Show the live widget; where no kernel runs, the still picture."""
-        live = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-        still = self.picture().html()
-        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": still}
+    def _ipython_display_(self) -> None:
+        """Show the live widget, and what stands in its place where no kernel runs."""
+        self._kept.show(repr(self), self.picture(), self.view)
 
     def _recorded(self) -> tuple[tuple[Event, ...], Settings]:
         """Return the run so far, and the settings that it began with."""
@@ -362,6 +362,7 @@ class PipelineSimulator:
             if trouble is not None:
                 self.state = replace(self.state, status="failed", error=why_it_stopped(trouble))
             self._render()
+        self._kept.keep(repr(self), *self._recorded(), self.view)
         another_was_made = PipelineSimulator._made != self._made_before_run
         if another_was_made:
             self.service.close()

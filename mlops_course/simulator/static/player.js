@@ -81,7 +81,13 @@ async function unpack(text) {
   return JSON.parse(await new Response(stream).text());
 }
 
+const frame = window.frameElement; // in a notebook the page stands in a frame, as high as it needs
 const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
-document.documentElement.dataset.jpThemeLight = String(!isDark);
+const isLight = frame?.ownerDocument.body.dataset.jpThemeLight ?? String(!isDark);
+document.documentElement.dataset.jpThemeLight = isLight;
+if (frame) {
+  const fit = () => { frame.style.height = `${document.body.offsetHeight + 40}px`; };
+  new ResizeObserver(fit).observe(document.body);
+}
 const recording = await unpack(document.querySelector("#recording").textContent);
 render({ model: new Player(recording), el: document.querySelector("#picture") });

@@ -182,7 +182,8 @@ function render({ model, el }) {
   }
   window.addEventListener("keydown", takeKey, { capture: true });
 
-  const showLost = () => root.closest(".jupyter-widgets-disconnected") && form.lost();
+  const isLost = () => root.closest(".jupyter-widgets-disconnected");
+  const showLost = () => isLost() && form.lost();
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
 
@@ -192,7 +193,12 @@ function render({ model, el }) {
     model.on(`change:${name}`, hear);
   }
   form.news();
-  lost();
+  setTimeout(() => {
+    const kept = isLost()?.closest(".jp-OutputArea-child")?.previousElementSibling;
+    const same = kept?.querySelector(".mls-kept")?.dataset.status === model.get("status");
+    if (same) root.remove();
+    else showLost();
+  });
   return () => {
     window.removeEventListener("keydown", takeKey, { capture: true });
     model.off("comm_live_update", lost);
