@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlops_course.cli import checkout, doctor, release, watch
 from mlops_course.cli.reset import reset
-from mlops_course.cli.simulate import simulate
+from mlops_course.cli.simulate import open_simulator, simulate
 from mlops_course.cli.terminal import (
     FAILED,
     INTERRUPTED,
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     looking = "Look at versions, memory, disk, ports and store."
     command("doctor", doctor.report, looking, **_deciding(doctor.STATUSES))
     _add_simulate(command)
+    _add_simulator(command)
     _add_drift(command)
     _add_monitor(command)
     _add_decisions(command)
@@ -178,6 +179,16 @@ def _add_simulate(command: AddCommand) -> None:
     recording = "save the run as one HTML page, to be played without a kernel"
     parser.add_argument("--html", type=Path, metavar="FILE", help=recording)
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
+
+
+def _add_simulator(command: AddCommand) -> None:
+    """Add the command that opens the simulator without Jupyter, for instance for a projector."""
+    text = "Open the simulator alone in the browser, as large as the window, until interrupted."
+    parser = command("simulator", open_simulator, text)
+    parser.add_argument("--scenario", default="good", metavar="NAME", help="what is chosen first")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
+    quietly = "print the address, and open no browser"
+    parser.add_argument("--no-browser", action="store_true", help=quietly)
 
 
 def _add_decisions(command: AddCommand) -> None:

@@ -1,12 +1,15 @@
-"""The pipeline without a screen: told line by line on stderr, summed up on stdout.
+"""The pipeline without a notebook: told in lines, or the simulator alone in the browser.
 
-With a policy it is also said what that cost, beside what would have been best in hindsight.
+Lines go to stderr, and the sum to stdout. With a policy it is also said what that cost, beside what
+would have been best in hindsight.
 """
 
 import argparse
 import json
+import threading
+import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +63,27 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
         if scored:
             print(_verdict(**scored))
     return FAILED if state.error else DONE
+
+
+def open_simulator(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Serve the simulator alone on a page of this machine, and open it, until interrupted."""
+    workspace = open_workspace()
+    end_on_sigterm()
+    from mlops_course.simulator import standalone
+    from mlops_course.simulator.simulator import PipelineSimulator
+
+    def opened(address: str) -> None:
+        print(address, flush=True)
+        say("The simulator is at that address, on this machine only. Ctrl+C ends it.")
+        if not options.no_browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    with closing(standalone.listen(options.port)) as listening:
+        simulator = PipelineSimulator(options.scenario, workspace=workspace)
+        with closing(simulator), suppress(KeyboardInterrupt):
+            standalone.serve(simulator, listening, opened)
+    say("Stopped.")
+    return DONE
 
 
 def score(

@@ -23,8 +23,8 @@ from mlops_course.pipeline.wording import day, run_title, stage_title
 from mlops_course.simulator.settings import Settings, choices, shown
 from mlops_course.simulator.widget import about, parts_of, script, stylesheet_text
 
-_PLAYER = "player.js"
-_PAGE_STYLE = """
+_PLAYER = ("model.js", "player.js")
+PAGE_STYLE = """
 h1 { font-size: 20px; margin: 0; }
 h2 { font-size: 16px; margin: 0; }
 html { background: #fff; }
@@ -134,12 +134,12 @@ def page(events: Sequence[Event], settings: Settings) -> str:
         f"Recorded from a real run on real flights, by mlops-course {version('mlops-course')}. "
         f"Play it, move in time, choose a stage; the settings are those of the run."
     )
-    code = f"{script()}\n{script(_PLAYER)}"
+    code = f"{script()}\n{script(*_PLAYER)}"
     head = join(
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", f"Pipeline simulator: {title}"),
-        element("style", Markup(f"{stylesheet_text()}\n{_PAGE_STYLE}")),
+        element("style", Markup(f"{stylesheet_text()}\n{PAGE_STYLE}")),
     )
     heads = join(element("h1", "The pipeline simulator"), element("h2", title))
     body = join(

@@ -126,6 +126,14 @@ class Picture(anywidget.AnyWidget):
 
         self.on_msg(heard)
 
+    def hear(self, content: Mapping[str, Any]) -> None:
+        """Take a message of a page that is no notebook, as if it came by Jupyter."""
+        self._msg_callbacks(self, content, [])
+
+    def values(self) -> dict[str, Any]:
+        """Return what a page has to know, by the names of the attributes."""
+        return {name: getattr(self, name) for name in Picture.class_own_traits(sync=True)}
+
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take a change from the page, never in the middle of `show`."""
         with self._exclusive:

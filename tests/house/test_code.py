@@ -53,7 +53,10 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "picture": ("content", "markup", "chart", "views", "alert_log", "poster"),
-    "simulator": ("settings", "widget", "recording", "runner", "simulator"),
+    "simulator": (
+        *("settings", "widget", "recording", "kept", "runner", "simulator"),
+        "standalone",
+    ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
         *("watch", "release", "reset", "main"),
