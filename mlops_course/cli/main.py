@@ -25,6 +25,7 @@ from mlops_course.cli.terminal import (
     say,
     write_any_letter,
 )
+from mlops_course.core import memory
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE, folder_named
@@ -33,13 +34,7 @@ from mlops_course.pipeline.policies import NAMED, POLICIES
 if TYPE_CHECKING:
     from mlops_course.data.periods import Days
 
-# No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
-SURROUNDINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "1048576",
-}
+SURROUNDINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", **memory.ENVIRONMENT}
 MAX_COMPLAINT = 2_000
 # A text of the system ends at NUL, and a lone surrogate stands for a byte that is no character.
 _IMPOSSIBLE = frozenset(("\0", *map(chr, range(0xD800, 0xE000))))

@@ -80,7 +80,7 @@ def outputs_html(still: StillPicture, page: str = "", status: str = "") -> str:
         What the widget said at the end of that run: one that is restored without its kernel gives
         way to the recording if it shows the same run.
     """
-    told = f"The last run in this notebook, recorded. {RUN_IT}" if page else RUN_IT
+    told = f"The last run in this notebook. {RUN_IT}" if page else RUN_IT
     parts = [element("style", Markup(_STYLE)), element("p", told)]
     if page:
         parts.append(element("iframe", srcdoc=page, title="The last run, recorded"))

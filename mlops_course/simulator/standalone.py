@@ -193,8 +193,13 @@ def serve(
     secret = secrets.token_urlsafe(16)
     server: uvicorn.Server
     app = application(simulator, secret, lambda: not server.should_exit)
-    quiet = {"log_level": "warning", "access_log": False, "ws": "none"}
-    config = uvicorn.Config(app, timeout_graceful_shutdown=SECONDS_TO_END, **quiet)
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=SECONDS_TO_END,
+    )
     server = uvicorn.Server(config)
     opened(f"http://{HOST}:{listening.getsockname()[1]}/{secret}/")
     server.run(sockets=[listening])

@@ -25,8 +25,8 @@ MORE_ROOMS = {"serving": 10, "pipeline": 10, "cli": 10}
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
     "core": (
-        *("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
-        "resetting",
+        *("texts", "errors", "verdicts", "files", "memory", "addresses", "holders"),
+        *("workspace", "resetting"),
     ),
     "stats": (
         *("distances", "conformal", "clustered", "confidence_sequences"),

@@ -8,6 +8,7 @@ const PARTS = [
 const OWN_KEYS = "data-lm-suppress-shortcuts";
 const KEPT = new Set(["aria-pressed", "aria-controls", "open", "data-flow", OWN_KEYS]);
 const FLOW_MS = 1100;
+const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
 const FRAME = `
   <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
@@ -186,6 +187,10 @@ function render({ model, el }) {
   const showLost = () => isLost() && form.lost();
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
+  // JupyterLab marks no widget when its kernel restarts or is shut down: ask the kernel itself.
+  const kernel = model.widget_manager?.kernel;
+  const end = (_, status) => GONE.has(status) && form.lost();
+  kernel?.statusChanged?.connect(end);
 
   for (const [name, refresh] of Object.entries(show)) {
     refresh();
@@ -202,6 +207,7 @@ function render({ model, el }) {
   return () => {
     window.removeEventListener("keydown", takeKey, { capture: true });
     model.off("comm_live_update", lost);
+    kernel?.statusChanged?.disconnect(end);
     for (const [name, refresh] of Object.entries(show)) {
       model.off(`change:${name}`, refresh);
       model.off(`change:${name}`, hear);
