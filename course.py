@@ -42,6 +42,7 @@ COMMANDS = {
     "test": "prove it all: lint, types, unit tests, every notebook, the browser",
     "doctor": "look at versions, memory, disk, ports and the store, and say what to do",
     "simulate": "run the pipeline without a screen (--list names the scenarios)",
+    "simulator": "open the simulator alone in the browser, for a projector (--no-browser)",
     "drift": "say whether flights, or a table of your own, have drifted from calm weeks",
     "monitor": "hold what a service has written down against alert rules (--rules FILE)",
     "gate": "judge a registered version before it may serve",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlops_course.cli import checkout, doctor, release, watch
 from mlops_course.cli.reset import reset
-from mlops_course.cli.simulate import simulate
+from mlops_course.cli.simulate import open_simulator, simulate
 from mlops_course.cli.terminal import (
     FAILED,
     INTERRUPTED,
@@ -25,6 +25,7 @@ from mlops_course.cli.terminal import (
     say,
     write_any_letter,
 )
+from mlops_course.core import memory
 from mlops_course.core.errors import CourseError, ParameterError, Refusal
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import HOME_VARIABLE, folder_named
@@ -34,13 +35,7 @@ from mlops_course.pipeline.policies import NAMED, POLICIES
 if TYPE_CHECKING:
     from mlops_course.data.periods import Days
 
-# No telemetry; and allocators that give freed memory back, which saves a kernel some 70 MB.
-SURROUNDINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "1048576",
-}
+SURROUNDINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", **memory.ENVIRONMENT}
 MAX_COMPLAINT = 2_000
 # A text of the system ends at NUL, and a lone surrogate stands for a byte that is no character.
 _IMPOSSIBLE = frozenset(("\0", *map(chr, range(0xD800, 0xE000))))
@@ -142,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     looking = "Look at versions, memory, disk, ports and store."
     command("doctor", doctor.report, looking, **_deciding(doctor.STATUSES))
     _add_simulate(command)
+    _add_simulator(command)
     _add_drift(command)
     _add_monitor(command)
     _add_decisions(command)
@@ -189,6 +185,16 @@ def _add_simulate(command: AddCommand) -> None:
     recording = "save the run as one HTML page, to be played without a kernel"
     parser.add_argument("--html", type=Path, metavar="FILE", help=recording)
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
+
+
+def _add_simulator(command: AddCommand) -> None:
+    """Add the command that opens the simulator without Jupyter, for instance for a projector."""
+    text = "Open the simulator alone in the browser, as large as the window, until interrupted."
+    parser = command("simulator", open_simulator, text)
+    parser.add_argument("--scenario", default="good", metavar="NAME", help="what is chosen first")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
+    quietly = "print the address, and open no browser"
+    parser.add_argument("--no-browser", action="store_true", help=quietly)
 
 
 def _add_decisions(command: AddCommand) -> None:

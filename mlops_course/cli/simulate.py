@@ -1,12 +1,15 @@
-"""The pipeline without a screen: told line by line on stderr, summed up on stdout.
+"""The pipeline without a notebook: told in lines, or the simulator alone in the browser.
 
-With a policy it is also said what that cost, beside what would have been best in hindsight.
+Lines go to stderr, and the sum to stdout. With a policy it is also said what that cost, beside what
+would have been best in hindsight.
 """
 
 import argparse
 import json
+import threading
+import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from mlops_course.cli.terminal import DONE, FAILED, end_on_sigterm, say
@@ -17,7 +20,7 @@ from mlops_course.deciding.choices import Choices
 from mlops_course.pipeline.events import Event, Retrained, RunStarted
 from mlops_course.pipeline.policies import NAMED, Policy
 from mlops_course.pipeline.state import RunState, fold, result_of, wrong_calls
-from mlops_course.pipeline.wording import terminal_line
+from mlops_course.telling.wording import terminal_line
 
 if TYPE_CHECKING:
     from mlops_course.pipeline.scenarios import RunConfig
@@ -78,7 +81,7 @@ def _said(options: argparse.Namespace) -> dict[str, Any]:
 
 def _asked(options: argparse.Namespace) -> "RunConfig":
     """Return the settings of a line, and take its policy as if it had been given."""
-    from mlops_course.simulator import setting_string
+    from mlops_course.telling import setting_string
 
     if _said(options) or options.policy is not None:
         raise ParameterError(
@@ -89,6 +92,27 @@ def _asked(options: argparse.Namespace) -> "RunConfig":
     asked = setting_string.read(options.settings)
     options.policy = asked.policy or None
     return asked.config
+
+
+def open_simulator(options: argparse.Namespace, _: Sequence[str]) -> int:
+    """Serve the simulator alone on a page of this machine, and open it, until interrupted."""
+    workspace = open_workspace()
+    end_on_sigterm()
+    from mlops_course.simulator import standalone
+    from mlops_course.simulator.simulator import PipelineSimulator
+
+    def opened(address: str) -> None:
+        print(address, flush=True)
+        say("The simulator is at that address, on this machine only. Ctrl+C ends it.")
+        if not options.no_browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    with closing(standalone.listen(options.port)) as listening:
+        simulator = PipelineSimulator(options.scenario, workspace=workspace)
+        with closing(simulator), suppress(KeyboardInterrupt):
+            standalone.serve(simulator, listening, opened)
+    say("Stopped.")
+    return DONE
 
 
 def score(
@@ -195,7 +219,7 @@ def summarise(state: RunState) -> dict[str, Any]:
 
 def _again(run: RunStarted) -> str:
     """Return how to run the same again."""
-    from mlops_course.simulator import setting_string
+    from mlops_course.telling import setting_string
 
     return f'the same again: mlops-course simulate --settings "{setting_string.of_run(run)}"'
 

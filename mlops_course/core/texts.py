@@ -1,7 +1,7 @@
 """Text from elsewhere, made safe for where it goes: a line of a terminal, a sentence, Markdown.
 
 What others wrote into the store, a file or a command may hold anything. For HTML there is
-`picture.markup`, which escapes by default.
+`drawing.markup`, which escapes by default.
 """
 
 import re

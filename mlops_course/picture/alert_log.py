@@ -9,9 +9,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from mlops_course.picture.markup import element, icon, join
-from mlops_course.pipeline import wording
-from mlops_course.pipeline.advice import ending, how_sure, next_move
+from mlops_course.drawing.markup import element, icon, join
 from mlops_course.pipeline.events import (
     AlertRaised,
     Notified,
@@ -22,6 +20,8 @@ from mlops_course.pipeline.events import (
     Told,
 )
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks, revealed
+from mlops_course.telling import wording
+from mlops_course.telling.advice import ending, how_sure, next_move
 
 # The kinds of entries, as the style sheet knows them.
 _KINDS: Mapping[type[LogEntry], str] = {

@@ -7,11 +7,11 @@ from statistics import fmean
 from markupsafe import Markup
 
 from mlops_course.deciding.choices import CHOICES, LOOK
-from mlops_course.picture.markup import element, join
+from mlops_course.drawing.markup import element, join
 from mlops_course.pipeline.events import Aftermath, Decided, Rejected
 from mlops_course.pipeline.production import LABEL_WAIT
 from mlops_course.pipeline.state import RunState, choices_of, has_accuracy, wrong_calls
-from mlops_course.pipeline.wording import counted, day, percent, when
+from mlops_course.telling.wording import counted, day, percent, when
 
 # Drawing the days of training and of a week anew moves a week by about so much.
 SMALL_SHARE = 0.005

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from math import isnan
 from urllib.parse import quote
 
-from mlops_course.picture import gate_words
-from mlops_course.picture.content import Risk, meanings, stage_texts
-from mlops_course.picture.markup import Markup, element, join, term
+from mlops_course.drawing.markup import Markup, element, join, term
 from mlops_course.picture.views import quiet
-from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.pipeline.state import RunState, StageRecord
+from mlops_course.telling import gate_words, wording
+from mlops_course.telling.content import Risk, meanings, stage_texts
 
 # The figures of a stage that name something in MLflow; they are shown as artefacts.
 _IN_MLFLOW = ("MLflow run", "model", "version", "run")

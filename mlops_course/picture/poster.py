@@ -9,12 +9,12 @@ from textwrap import wrap
 
 from markupsafe import Markup
 
-from mlops_course.picture import chart
-from mlops_course.picture.content import Bar, Card, Moved, card_of, moved_inputs
-from mlops_course.picture.markup import at, element, icon, stylesheet, text
-from mlops_course.pipeline import wording
+from mlops_course.drawing import chart
+from mlops_course.drawing.markup import at, element, icon, stylesheet, text
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.state import RunState, cycle_of, stage_state
+from mlops_course.telling import wording
+from mlops_course.telling.content import Bar, Card, Moved, card_of, moved_inputs
 
 WIDTH = 960
 MARGIN = 24

@@ -6,11 +6,11 @@ The words, their order and the buttons are the same in every world; they give no
 from markupsafe import Markup
 
 from mlops_course.deciding.choices import CHOICES
-from mlops_course.picture.markup import element, join
+from mlops_course.drawing.markup import element, join
 from mlops_course.pipeline.events import MYSTERY
 from mlops_course.pipeline.scenarios import DIAGNOSES
 from mlops_course.pipeline.state import RunState, alerts_of, question_of, revealed
-from mlops_course.pipeline.wording import day
+from mlops_course.telling.wording import day
 
 
 def question(state: RunState) -> Markup:

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from mlops_course.picture import chart, weekly
-from mlops_course.picture.beside import in_a_sentence
-from mlops_course.picture.content import (
+from mlops_course.drawing import chart, weekly
+from mlops_course.drawing.markup import element, icon, join, term
+from mlops_course.pipeline.events import WeekScored
+from mlops_course.pipeline.state import RunState
+from mlops_course.telling import wording
+from mlops_course.telling.beside import in_a_sentence
+from mlops_course.telling.content import (
     Moved,
     Tile,
     meanings,
     moved_inputs,
     tiles_of,
 )
-from mlops_course.picture.markup import element, icon, join, term
-from mlops_course.pipeline import wording
-from mlops_course.pipeline.events import WeekScored
-from mlops_course.pipeline.state import RunState
-from mlops_course.pipeline.wording import counted
+from mlops_course.telling.wording import counted
 
 SHOWN_INPUTS = 7
 

@@ -15,11 +15,9 @@ from typing import Any
 from mlops_course.core.errors import ParameterError, WorkspaceError
 from mlops_course.core.files import check_writing, write_text
 from mlops_course.core.texts import short
-from mlops_course.picture.markup import Markup, element, join
+from mlops_course.drawing.markup import Markup, element, join
 from mlops_course.pipeline.events import Event, StageFailed, StageFinished, StageStarted, WeekScored
 from mlops_course.pipeline.state import RunState, advance, fold
-from mlops_course.pipeline.wording import day, run_title, stage_title
-from mlops_course.simulator import setting_string
 from mlops_course.simulator.settings import Settings, choices, shown
 from mlops_course.simulator.widget import (
     about,
@@ -28,9 +26,11 @@ from mlops_course.simulator.widget import (
     script,
     stylesheet_text,
 )
+from mlops_course.telling import setting_string
+from mlops_course.telling.wording import day, run_title, stage_title
 
-_PLAYER = "player.js"
-_PAGE_STYLE = """
+_PLAYER = ("model.js", "player.js")
+PAGE_STYLE = """
 h1 { font-size: 20px; margin: 0; }
 h2 { font-size: 16px; margin: 0; }
 html { background: #fff; }
@@ -143,12 +143,12 @@ def page(events: Sequence[Event], settings: Settings, kept: RunState | None = No
         f"Recorded from a real run on real flights, by mlops-course {package_version()}. "
         f"Play it, move in time, choose a stage; the settings are those of the run."
     )
-    code = f"{script()}\n{script(_PLAYER)}"
+    code = f"{script()}\n{script(*_PLAYER)}"
     head = join(
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", f"Pipeline simulator: {title}"),
-        element("style", Markup(f"{stylesheet_text()}\n{_PAGE_STYLE}")),
+        element("style", Markup(f"{stylesheet_text()}\n{PAGE_STYLE}")),
     )
     heads = join(element("h1", "The pipeline simulator"), element("h2", title))
     body = join(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Literal
 
+from mlops_course.core import memory
 from mlops_course.core.errors import CourseError
 from mlops_course.pipeline.events import Asked, Event, StageFinished, StageStarted, WeekScored
 from mlops_course.serving.service import Service
@@ -124,6 +125,7 @@ class Driver:
                 with suppress(Exception):
                     events.close()
             self._end(self, trouble)
+            memory.give_back()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
@@ -210,6 +212,8 @@ def _load_pipeline() -> None:
     Python breaks a deadlock of two importing threads that way.
     """
     import mlops_course.pipeline.loop  # noqa: F401
+
+    memory.give_back()
 
 
 def why_it_stopped(trouble: BaseException) -> str:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlops_course.picture.markup import join
+from mlops_course.drawing.markup import join
 from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.state import RunState
-from mlops_course.pipeline.wording import run_title
 from mlops_course.simulator import recording
 from mlops_course.simulator.settings import Settings, shown
 from mlops_course.simulator.widget import Picture, parts_of
+from mlops_course.telling.wording import run_title
 
 REFRESH_SECONDS = 0.1
 # Parts that are for whoever acts now, and stay while an earlier moment is looked at.

@@ -10,8 +10,8 @@ from typing import Any
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.pipeline.scenarios import ASK, SCENARIOS, RunConfig
-from mlops_course.pipeline.wording import drawn
-from mlops_course.simulator import setting_string
+from mlops_course.telling import setting_string
+from mlops_course.telling.wording import drawn
 
 FIRST_CHOICE = ("good", "drift")
 

@@ -15,11 +15,13 @@ from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
 from mlops_course.deciding.choices import Person
 from mlops_course.deciding.decisions import Policy
+from mlops_course.pipeline import mystery
 from mlops_course.pipeline.events import Event, OtherPlayed, Revealed
 from mlops_course.pipeline.scenarios import ASK, RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, result_of
 from mlops_course.serving.service import Service
-from mlops_course.simulator import mystery, others, recording, setting_string
+from mlops_course.simulator import others, recording
+from mlops_course.simulator.kept import Kept
 from mlops_course.simulator.runner import Driver, Order, warm_up
 from mlops_course.simulator.screen import Content, Screen
 from mlops_course.simulator.session import Session
@@ -31,8 +33,7 @@ from mlops_course.simulator.settings import (
     why_stale,
 )
 from mlops_course.simulator.widget import Picture, StillPicture
-
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+from mlops_course.telling import setting_string
 
 
 class PipelineSimulator:
@@ -91,6 +92,7 @@ class PipelineSimulator:
     _screen: Screen
     _made_before_run: int
     _warm_up: threading.Thread
+    _kept: Kept
 
     def __init__(
         self,
@@ -108,10 +110,11 @@ class PipelineSimulator:
         self.service = Service()
         self.kept = None
         self.view = Picture(linked=workspace is None)
-        self._session = Session(self._show, self._close_if_another_was_made)
+        self._session = Session(self._show, self._ended)
         self._screen = Screen(self.view, self._content, self._session.lock)
         self._workspace = workspace
         self._policy = policy
+        self._kept = Kept()
         self.view.obey(self._obey)
         self._screen.draw()
         idle = [other.service for other in _ALL if other._session.driver is None]
@@ -324,17 +327,17 @@ class PipelineSimulator:
 
     def __repr__(self) -> str:
         config = self.config
+        retrain = {"auto": True, "never": False}.get(config.retrain, config.retrain)
         policy = f", policy={self._policy!r}" if self._policy is not None else ""
         return (
             f"PipelineSimulator(scenario={config.scenario!r}, weeks={config.weeks}, "
             f"seed={config.seed}, threshold={config.threshold:g}, "
-            f"retrain={config.retrain != 'never'}{policy})"
+            f"retrain={retrain!r}{policy})"
         )
 
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:
-        """Show the live widget; where no kernel runs, the still picture."""
-        live = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-        return {WIDGET_VIEW: live, "text/plain": repr(self), "text/html": self.picture().html()}
+    def _ipython_display_(self) -> None:
+        """Show the live widget, and what stands in its place where no kernel runs."""
+        self._kept.show(repr(self), self.picture(), self.view)
 
     def _recorded(self) -> tuple[tuple[Event, ...], Settings, RunState | None]:
         """Return the run so far, the settings that it began with, and the run beside it."""
@@ -406,7 +409,8 @@ class PipelineSimulator:
             state = session.state
             return session.play_others(lambda: others.play_others(config, state, self._workspace))
 
-    def _close_if_another_was_made(self) -> None:
+    def _ended(self) -> None:
+        self._kept.keep(repr(self), self.view, *self._recorded())
         if PipelineSimulator._made != self._made_before_run:
             self.service.close()
 

@@ -13,26 +13,14 @@ import traitlets
 from markupsafe import Markup
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.picture import (
-    alert_log,
-    flights,
-    hindsight,
-    loop,
-    narrator,
-    panel,
-    poster,
-    question,
-    versions,
-    views,
-    weekly,
-)
-from mlops_course.picture.markup import element, join
-from mlops_course.pipeline import wording
+from mlops_course.drawing import flights, loop, versions, weekly
+from mlops_course.drawing.markup import element, join
+from mlops_course.picture import alert_log, hindsight, panel, poster, question, views
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState, is_hidden, revealed
-from mlops_course.simulator import setting_string
 from mlops_course.simulator.settings import choices
+from mlops_course.telling import narrator, setting_string, wording
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
 _SCRIPTS = ("answers.js", "controls.js", "panel.js", "simulator.js")
@@ -198,6 +186,14 @@ class Picture(anywidget.AnyWidget):
                 self.heard += 1
 
         self.on_msg(heard)
+
+    def hear(self, content: Mapping[str, Any]) -> None:
+        """Take a message of a page that is no notebook, as if it came by Jupyter."""
+        self._msg_callbacks(self, content, [])
+
+    def values(self) -> dict[str, Any]:
+        """Return what a page has to know, by the names of the attributes."""
+        return {name: getattr(self, name) for name in Picture.class_own_traits(sync=True)}
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take a change from the page, never in the middle of `show`."""

@@ -25,8 +25,8 @@ MORE_ROOMS = {"serving": 10, "pipeline": 10, "cli": 10}
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
     "core": (
-        *("texts", "errors", "verdicts", "files", "addresses", "holders", "workspace"),
-        "resetting",
+        *("texts", "errors", "verdicts", "files", "memory", "addresses", "holders"),
+        *("workspace", "resetting"),
     ),
     "stats": (
         *("distances", "conformal", "clustered", "confidence_sequences"),
@@ -46,21 +46,22 @@ FLOORS = {
     "deciding": ("decisions", "choices"),
     "pipeline": (
         *("events", "policies", "scenarios", "stages", "production", "cycles", "loop"),
-        *("state", "wording", "advice"),
+        *("state", "mystery"),
     ),
     "retraining": (*("safeguards", "matrix", "keeping", "worlds", "building", "trials", "oracle"),),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
-    "picture": (
-        *("beside", "content", "markup", "chart", "signals", "weekly", "narrator", "loop"),
-        *("versions", "flights", "views", "gate_words", "panel"),
-        *("alert_log", "question", "hindsight", "poster"),
+    "telling": (
+        *("wording", "advice", "setting_string", "content", "beside", "signals", "narrator"),
+        "gate_words",
     ),
+    "drawing": ("markup", "chart", "weekly", "loop", "versions", "flights"),
+    "picture": ("views", "panel", "alert_log", "question", "hindsight", "poster"),
     "simulator": (
-        *("setting_string", "settings", "widget", "recording", "runner", "others", "mystery"),
-        *("session", "screen", "simulator"),
+        *("settings", "widget", "recording", "kept", "runner", "others", "session", "screen"),
+        *("simulator", "standalone"),
     ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),

@@ -10,12 +10,12 @@ from statistics import fmean
 import pytest
 from handmade import drift_run, started
 
-from mlops_course.picture import content, panel
+from mlops_course.picture import panel
 from mlops_course.pipeline.events import REFUSED, STAGES, RunStarted, StageFinished
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.state import RunState, fold
 from mlops_course.serving.service import Service
-from mlops_course.simulator import setting_string
+from mlops_course.telling import content, setting_string
 
 RUN_ID = "61cfcf7bb7704723b308a4721bfb4a64"
 

@@ -18,19 +18,9 @@ from handmade import (
     week,
 )
 
-from mlops_course.picture import (
-    alert_log,
-    chart,
-    content,
-    loop,
-    narrator,
-    panel,
-    poster,
-    versions,
-    views,
-    weekly,
-)
-from mlops_course.picture.markup import element, join
+from mlops_course.drawing import chart, loop, versions, weekly
+from mlops_course.drawing.markup import element, join
+from mlops_course.picture import alert_log, panel, poster, views
 from mlops_course.pipeline.events import (
     STAGES,
     AlertRaised,
@@ -47,6 +37,7 @@ from mlops_course.pipeline.events import (
 )
 from mlops_course.pipeline.state import RunState, fold
 from mlops_course.simulator.widget import Picture, StillPicture
+from mlops_course.telling import content, narrator
 
 
 def whole(state: RunState):

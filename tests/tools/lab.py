@@ -48,10 +48,12 @@ class Lab:
 
 
 @contextmanager
-def running_lab(place: Path, notebooks: Path, cache: Path, *more: str) -> Iterator[Lab]:
+def running_lab(
+    place: Path, notebooks: Path, cache: Path, *more: str, program: str = "jupyterlab"
+) -> Iterator[Lab]:
     """Start JupyterLab on copies of the notebooks, and end it with all its processes.
 
-    `more` are further options of JupyterLab's command line.
+    `more` are further options of its command line, `program` is it or ``notebook``.
     """
     folder, home = place / "notebooks", place / "workspace"
     shutil.copytree(notebooks, folder, ignore=shutil.ignore_patterns(".*"))
@@ -66,7 +68,7 @@ def running_lab(place: Path, notebooks: Path, cache: Path, *more: str) -> Iterat
     log = place / "jupyterlab.log"
     with log.open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options, *more],
+            [sys.executable, "-m", program, *options, *more],
             env=environment,
             stdout=said,
             stderr=subprocess.STDOUT,

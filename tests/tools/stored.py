@@ -125,6 +125,8 @@ def _tidy(outputs: list[NotebookNode]) -> list[NotebookNode]:
             # for ever, even where its state is stored, and an HTML page needs the internet.
             output.data.pop(WIDGET, None)
             output.metadata = NotebookNode()
+            if not output.data:
+                continue
         kept.append(output)
     return kept
 

@@ -66,7 +66,7 @@ function controls(form, model, tellStatus) {
 
   function expect(milliseconds) {
     clearTimeout(waiting);
-    waiting = setTimeout(() => tellStatus("silent", SILENT), milliseconds);
+    waiting = setTimeout(() => tellStatus("silent", model.get("silent") ?? SILENT), milliseconds);
   }
 
   function send(message) {
@@ -85,7 +85,7 @@ function controls(form, model, tellStatus) {
     for (const order of form.querySelectorAll("[data-order]")) {
       order.setAttribute("aria-disabled", "true");
     }
-    tellStatus("lost", LOST);
+    tellStatus("lost", model.get("lost") ?? LOST);
   }
 
   function show(name, value) {

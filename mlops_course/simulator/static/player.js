@@ -4,43 +4,19 @@
 const STAGE_MS = 500;
 const LEAST_MS = 60;
 
-class Player {
+class Player extends Model {
   constructor({ frames, ...fixed }) {
+    super({ ...fixed, selected: "", refused: "", stale: "", heard: 0, progress: "", recorded: true });
     this.frames = frames;
-    this.listeners = new Map();
     this.timer = 0;
     const last = frames.length - 1;
-    this.values = {
-      ...fixed, ...this.frame(last), at: last, selected: "", refused: "", stale: "", heard: 0, progress: "",
-      recorded: true,
-    };
+    Object.assign(this.values, this.frame(last), { at: last });
   }
 
   // What is shown at a moment: the first frame, and what changed from one to the next.
   frame(moment) {
     return Object.assign({}, ...this.frames.slice(0, moment + 1));
   }
-
-  get(name) {
-    return this.values[name];
-  }
-
-  set(name, value) {
-    if (this.values[name] === value) return;
-    this.values[name] = value;
-    for (const listener of this.listeners.get(`change:${name}`) ?? []) listener();
-  }
-
-  on(event, listener) {
-    if (!this.listeners.has(event)) this.listeners.set(event, new Set());
-    this.listeners.get(event).add(listener);
-  }
-
-  off(event, listener) {
-    this.listeners.get(event)?.delete(listener);
-  }
-
-  save_changes() {}
 
   send({ order, set, value, look }) {
     if (set === "pace") this.set("settings", { ...this.get("settings"), pace: value });
@@ -81,7 +57,11 @@ async function unpack(text) {
   return JSON.parse(await new Response(stream).text());
 }
 
-const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
-document.documentElement.dataset.jpThemeLight = String(!isDark);
+const frame = window.frameElement; // in a notebook the page stands in a frame, as high as it needs
+chooseTheme(frame?.ownerDocument.body.dataset.jpThemeLight);
+if (frame) {
+  const fit = () => { frame.style.height = `${document.body.offsetHeight + 40}px`; };
+  new ResizeObserver(fit).observe(document.body);
+}
 const recording = await unpack(document.querySelector("#recording").textContent);
 render({ model: new Player(recording), el: document.querySelector("#picture") });

@@ -11,6 +11,7 @@ const OWN_KEYS = "data-lm-suppress-shortcuts";
 const KEPT = new Set([
   "aria-pressed", "aria-controls", "open", "href", "target", "rel", OWN_KEYS,
 ]);
+const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
 const FRAME = `
   <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
@@ -192,9 +193,14 @@ function render({ model, el }) {
   }
   window.addEventListener("keydown", takeKey, { capture: true });
 
-  const showLost = () => root.closest(".jupyter-widgets-disconnected") && form.lost();
+  const isLost = () => root.closest(".jupyter-widgets-disconnected");
+  const showLost = () => isLost() && form.lost();
   const lost = () => setTimeout(showLost);
   model.on("comm_live_update", lost);
+  // JupyterLab marks no widget when its kernel restarts or is shut down: ask the kernel itself.
+  const kernel = model.widget_manager?.kernel;
+  const end = (_, status) => GONE.has(status) && form.lost();
+  kernel?.statusChanged?.connect(end);
 
   for (const [name, refresh] of Object.entries(show)) {
     refresh();
@@ -203,10 +209,16 @@ function render({ model, el }) {
   }
   showSelected();
   form.news();
-  lost();
+  setTimeout(() => {
+    const kept = isLost()?.closest(".jp-OutputArea-child")?.previousElementSibling;
+    const same = kept?.querySelector(".mls-kept")?.dataset.status === model.get("status");
+    if (same) root.remove();
+    else showLost();
+  });
   return () => {
     window.removeEventListener("keydown", takeKey, { capture: true });
     model.off("comm_live_update", lost);
+    kernel?.statusChanged?.disconnect(end);
     for (const [name, refresh] of Object.entries(show)) {
       model.off(`change:${name}`, refresh);
       model.off(`change:${name}`, hear);

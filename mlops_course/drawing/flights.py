@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from mlops_course.data.features import CATEGORICAL, WEATHER
 from mlops_course.data.flights import LATE_MINUTES
-from mlops_course.picture.markup import element, join
+from mlops_course.drawing.markup import element, join
 from mlops_course.pipeline.events import Example
 from mlops_course.pipeline.state import RunState
-from mlops_course.pipeline.wording import percent
+from mlops_course.telling.wording import percent
 
 MISSING = "missing"
 

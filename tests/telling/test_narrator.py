@@ -17,7 +17,6 @@ from handmade import (
     week,
 )
 
-from mlops_course.picture.narrator import story
 from mlops_course.pipeline.events import (
     REFUSED,
     Rejected,
@@ -30,7 +29,8 @@ from mlops_course.pipeline.events import (
     WeekScored,
 )
 from mlops_course.pipeline.state import RunState, advance, fold
-from mlops_course.pipeline.wording import status
+from mlops_course.telling.narrator import story
+from mlops_course.telling.wording import status
 
 TRAINED = StageFinished("train", 1, 0.5, "accuracy 0.920", {"accuracy": 0.92})
 

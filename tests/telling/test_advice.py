@@ -16,15 +16,15 @@ from handmade import (
     week,
 )
 
-from mlops_course.pipeline.advice import (
+from mlops_course.pipeline.events import Retrained, StageFinished
+from mlops_course.pipeline.state import fold
+from mlops_course.telling.advice import (
     USUAL_GAP,
     USUAL_LEAD,
     ending,
     how_sure,
     next_move,
 )
-from mlops_course.pipeline.events import Retrained, StageFinished
-from mlops_course.pipeline.state import fold
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.80, 0.893])

@@ -9,11 +9,11 @@ from math import pi, sqrt
 
 from markupsafe import Markup
 
-from mlops_course.picture.content import card_of
-from mlops_course.picture.markup import element, icon
-from mlops_course.pipeline import wording
+from mlops_course.drawing.markup import element, icon
 from mlops_course.pipeline.events import REFUSED
 from mlops_course.pipeline.state import RunState, StageRecord, cycle_of, record_of
+from mlops_course.telling import wording
+from mlops_course.telling.content import card_of
 
 # Flights of a batch whose disc is as wide as it may be, and that width and the least, in pixels.
 FULL_FLIGHTS = 65_000

@@ -11,13 +11,13 @@ from math import isnan
 
 from markupsafe import Markup
 
-from mlops_course.picture import chart
-from mlops_course.picture.content import meanings
-from mlops_course.picture.markup import TRIANGLE, at, element, join, term, text
-from mlops_course.picture.signals import SIGNALS, Signal, alerted, beyond, unknown
+from mlops_course.drawing import chart
+from mlops_course.drawing.markup import TRIANGLE, at, element, join, term, text
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState
-from mlops_course.pipeline.wording import counted, day, percent
+from mlops_course.telling.content import meanings
+from mlops_course.telling.signals import SIGNALS, Signal, alerted, beyond, unknown
+from mlops_course.telling.wording import counted, day, percent
 
 HEIGHT = 34
 PAD = 7

@@ -5,8 +5,8 @@ import re
 import pytest
 from handmade import drift_run, silent_run, started, week
 
-from mlops_course.picture import loop
-from mlops_course.picture.loop import Batch
+from mlops_course.drawing import loop
+from mlops_course.drawing.loop import Batch
 from mlops_course.pipeline.events import (
     REFUSED,
     STAGES,

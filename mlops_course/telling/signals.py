@@ -11,7 +11,7 @@ from math import isnan, nan
 from mlops_course.alerting.alerts import UNANSWERED_RULE
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, alerts_of
-from mlops_course.pipeline.wording import UNKNOWN, percent
+from mlops_course.telling.wording import UNKNOWN, percent
 
 MAX_SPELLS = 4
 # Limits of notebooks/07_rules.toml; for the service's answers it is the run's own as well.

@@ -12,7 +12,7 @@ from statistics import fmean
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import AlertRaised, Retrained, WeekScored
 from mlops_course.pipeline.state import RunState, alerted_weeks, has_accuracy
-from mlops_course.pipeline.wording import counted, day, percent, unanswered
+from mlops_course.telling.wording import counted, day, percent, unanswered
 
 RULE_INPUT = "dep_delay"  # the one column that the rule reads
 # With nothing broken, in the 39 weeks from April to December as they were and as two seeds draw

@@ -6,9 +6,9 @@ import pytest
 from handmade import drift_run, started, week
 
 from mlops_course.picture import views
-from mlops_course.picture.beside import in_a_sentence, pairs
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, fold
+from mlops_course.telling.beside import in_a_sentence, pairs
 
 
 def run_of(*accuracies: float, **settings: object) -> RunState:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from handmade import drift_run, silent_run, started, week
 
-from mlops_course.picture import chart, views, weekly
-from mlops_course.picture.signals import SIGNALS
+from mlops_course.drawing import chart, weekly
+from mlops_course.picture import views
 from mlops_course.pipeline.events import RunStarted, WeekScored
 from mlops_course.pipeline.state import fold
+from mlops_course.telling.signals import SIGNALS
 
 YEAR = 39
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from mlops_course.picture.markup import element, join
-from mlops_course.pipeline import wording
+from mlops_course.drawing.markup import element, join
 from mlops_course.pipeline.events import Promoted, Rejected, Retrained, RolledBack
 from mlops_course.pipeline.state import RunState, record_of
-from mlops_course.pipeline.wording import week_list
+from mlops_course.telling import wording
+from mlops_course.telling.wording import week_list
 
 # How a generation can fare, in words.
 CHAMPION = "champion"

@@ -5,7 +5,7 @@ import re
 import pytest
 from handmade import drift_run, monday, started, week
 
-from mlops_course.picture import versions
+from mlops_course.drawing import versions
 from mlops_course.pipeline.events import (
     Promoted,
     Rejected,

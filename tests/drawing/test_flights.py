@@ -4,7 +4,7 @@ import pytest
 from handmade import example, silent_week, started, week
 
 from mlops_course.data.features import WEATHER
-from mlops_course.picture import flights
+from mlops_course.drawing import flights
 from mlops_course.pipeline.events import RunFinished
 from mlops_course.pipeline.state import fold
 

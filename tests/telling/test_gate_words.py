@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_course.picture import gate_words
 from mlops_course.pipeline.events import REFUSED, REFUSED_BY, StageFinished
 from mlops_course.pipeline.state import StageRecord, fold, record_of
 from mlops_course.release.comparison import compare
+from mlops_course.telling import gate_words
 
 TRIED = 2_000
 

@@ -18,7 +18,6 @@ from handmade import (
     week,
 )
 
-from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import (
     AlertRaised,
     Notified,
@@ -33,6 +32,7 @@ from mlops_course.pipeline.events import (
     StageStarted,
 )
 from mlops_course.pipeline.state import RunState, advance, fold
+from mlops_course.telling import wording
 
 # ---- events
 

@@ -12,10 +12,10 @@ from math import ceil, floor, isnan
 
 from markupsafe import Markup
 
-from mlops_course.picture.markup import DOT, SQUARE, TRIANGLE, at, element, join, text
+from mlops_course.drawing.markup import DOT, SQUARE, TRIANGLE, at, element, join, text
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, threshold_of
-from mlops_course.pipeline.wording import (
+from mlops_course.telling.wording import (
     counted,
     day,
     model_name,

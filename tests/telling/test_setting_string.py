@@ -8,8 +8,8 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.pipeline.events import RunStarted
 from mlops_course.pipeline.policies import NAMED, POLICIES, RetrainOnSchedule
 from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
-from mlops_course.simulator import setting_string
 from mlops_course.simulator.simulator import PipelineSimulator
+from mlops_course.telling import setting_string
 
 THRESHOLDS = (0.5, 0.85, 0.9, 0.925, 0.999, 0.1 + 0.6, 2 / 3, 0.8999999999999999)
 

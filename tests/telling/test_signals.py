@@ -6,12 +6,12 @@ from handmade import drift_run, silent_run, started, unlabelled_week, week
 
 from mlops_course.alerting.alerts import ACCURACY_RULE
 from mlops_course.alerting.rule_files import read_rules
-from mlops_course.picture.content import meanings
-from mlops_course.picture.signals import SIGNALS, Signal, beyond, spells, unknown
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.loop import run_pipeline
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunState, fold
+from mlops_course.telling.content import meanings
+from mlops_course.telling.signals import SIGNALS, Signal, beyond, spells, unknown
 
 
 def signal(name: str) -> Signal:

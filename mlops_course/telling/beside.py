@@ -5,7 +5,7 @@ from statistics import fmean
 
 from mlops_course.pipeline.events import RunStarted, WeekScored
 from mlops_course.pipeline.state import RunState, has_accuracy
-from mlops_course.pipeline.wording import counted, drawn
+from mlops_course.telling.wording import counted, drawn
 
 A_POINT = 0.01  # below that, a week of one run does as well as the other's
 Pair = tuple[WeekScored, WeekScored]

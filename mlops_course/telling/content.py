@@ -11,7 +11,6 @@ from importlib.resources import files
 from math import isnan
 
 from mlops_course.alerting.alerts import ACCURACY_RULE
-from mlops_course.pipeline import wording
 from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.state import (
     RunState,
@@ -23,7 +22,8 @@ from mlops_course.pipeline.state import (
     stage_state,
     threshold_of,
 )
-from mlops_course.pipeline.wording import counted, percent
+from mlops_course.telling import wording
+from mlops_course.telling.wording import counted, percent
 
 NO_FIGURE = "–"
 ACCURACY = "Accuracy"
@@ -91,7 +91,7 @@ def meanings() -> Mapping[str, str]:
 
 
 def _text(name: str) -> str:
-    return files("mlops_course.picture").joinpath("texts", name).read_text(encoding="utf-8")
+    return files("mlops_course.telling").joinpath("texts", name).read_text(encoding="utf-8")
 
 
 # ---- stages of a run

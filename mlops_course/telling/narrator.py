@@ -1,7 +1,7 @@
 """What happened last in a run and why it matters, in two sentences or three, from the state alone.
 
 It says what a monitor can see and no more: the incident stays hidden. What to do next is told by
-`pipeline.advice`, where the run stands by `wording.status`.
+`telling.advice`, where the run stands by `wording.status`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,6 @@ from itertools import takewhile
 from statistics import fmean
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
-from mlops_course.picture.signals import MIN_CALLED_LATE
 from mlops_course.pipeline.events import (
     REFUSED,
     AlertRaised,
@@ -30,7 +29,8 @@ from mlops_course.pipeline.state import (
     has_accuracy,
     threshold_of,
 )
-from mlops_course.pipeline.wording import counted, percent, unanswered, week_list, why_unknown
+from mlops_course.telling.signals import MIN_CALLED_LATE
+from mlops_course.telling.wording import counted, percent, unanswered, week_list, why_unknown
 
 MAX_NAMED = 3
 A_POINT = 0.01  # of accuracy; less is not worth a word
