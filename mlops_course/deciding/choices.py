@@ -67,6 +67,15 @@ def check_choice(name: object) -> str:
     return name
 
 
+def nobody_answers() -> ParameterError:
+    """Return what to say of a run that is to ask, where nobody can be asked."""
+    return ParameterError(
+        "The run is to ask at each alert, and run() leaves nobody to answer.",
+        "In the page press Run pipeline; play() and choose() do the same in code.",
+        "Or answer beforehand: PipelineSimulator(..., policy=Choices('look', 'repair')).",
+    )
+
+
 def has_a_question(history: Sequence[Observation]) -> bool:
     """Return whether the last week has an alarm that nobody has dismissed or just acted on.
 

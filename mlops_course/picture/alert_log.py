@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from mlops_course.drawing.markup import element, icon, join
+from mlops_course.pipeline.asking import Told
 from mlops_course.pipeline.events import (
     AlertRaised,
     Notified,
@@ -17,7 +18,6 @@ from mlops_course.pipeline.events import (
     Rejected,
     Retrained,
     RolledBack,
-    Told,
 )
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks, revealed
 from mlops_course.telling import wording

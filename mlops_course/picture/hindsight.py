@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from mlops_course.deciding.choices import CHOICES, LOOK
 from mlops_course.drawing.markup import element, join
-from mlops_course.pipeline.events import Aftermath, Decided, Rejected
+from mlops_course.pipeline.asking import Aftermath, Decided
+from mlops_course.pipeline.events import Rejected
 from mlops_course.pipeline.production import LABEL_WAIT
 from mlops_course.pipeline.state import RunState, choices_of, has_accuracy, wrong_calls
 from mlops_course.telling.wording import counted, day, percent, when

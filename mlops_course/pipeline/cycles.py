@@ -34,16 +34,12 @@ from mlops_course.deciding.decisions import (
     objection,
 )
 from mlops_course.pipeline import stages
+from mlops_course.pipeline.asking import Answered, Asked, Decided, Repaired, RepairOrdered
 from mlops_course.pipeline.events import (
     STAGES,
-    Answered,
-    Asked,
-    Decided,
     Event,
     Promoted,
     Rejected,
-    Repaired,
-    RepairOrdered,
     Retrained,
     RolledBack,
     StageFinished,

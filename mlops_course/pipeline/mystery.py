@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
-from mlops_course.pipeline.events import MYSTERY, Event, Revealed, WeekScored
+from mlops_course.pipeline.asking import Revealed
+from mlops_course.pipeline.events import MYSTERY, Event, WeekScored
 from mlops_course.pipeline.scenarios import DIAGNOSES, RunConfig, scenario_of
 from mlops_course.pipeline.state import RunState, is_hidden
 

@@ -13,22 +13,24 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mlops_course.alerting.alerts import ACCURACY_RULE
+from mlops_course.pipeline.asking import (
+    Answered,
+    Asked,
+    Decided,
+    OtherPlayed,
+    Repaired,
+    RepairOrdered,
+    Revealed,
+)
 from mlops_course.pipeline.events import (
     MYSTERY,
     REFUSED,
     AlertRaised,
-    Answered,
-    Asked,
-    Decided,
     Event,
     Notified,
-    OtherPlayed,
     Promoted,
     Rejected,
-    Repaired,
-    RepairOrdered,
     Retrained,
-    Revealed,
     RolledBack,
     RunFinished,
     RunStarted,

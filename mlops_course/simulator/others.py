@@ -13,7 +13,7 @@ from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace, open_workspace
 from mlops_course.deciding.choices import CHOICES, Choices
 from mlops_course.picture.hindsight import aftermath, decisive
-from mlops_course.pipeline.events import OtherPlayed
+from mlops_course.pipeline.asking import OtherPlayed
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunState, choices_of, fold
 from mlops_course.serving.service import Service

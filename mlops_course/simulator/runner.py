@@ -9,7 +9,8 @@ from typing import Literal
 
 from mlops_course.core import memory
 from mlops_course.core.errors import CourseError
-from mlops_course.pipeline.events import Asked, Event, StageFinished, StageStarted, WeekScored
+from mlops_course.pipeline.asking import Asked
+from mlops_course.pipeline.events import Event, StageFinished, StageStarted, WeekScored
 from mlops_course.serving.service import Service
 
 # Seconds from a simulator's making to what it loads beforehand: by then its cell has shown it.

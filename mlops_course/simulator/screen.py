@@ -77,10 +77,10 @@ class Screen:
         self._next = 0.0
         self._timer: threading.Timer | None = None
 
-    def draw_soon(self) -> None:
-        """Draw now, or once the time between two drawings has passed."""
+    def show(self, may_wait: bool) -> None:
+        """Draw now, or if it may wait, once the time between two drawings has passed."""
         wait = self._next - time.monotonic()
-        if wait <= 0:
+        if wait <= 0 or not may_wait:
             self.draw()
         elif self._timer is None:
             self._timer = threading.Timer(wait, self.draw)

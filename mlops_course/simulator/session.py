@@ -6,12 +6,18 @@ Runs, clicks and timers come from threads of their own: whoever changes somethin
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.core.workspace import Workspace
 from mlops_course.deciding.choices import CHOICES, Person, check_choice
+from mlops_course.pipeline import mystery
+from mlops_course.pipeline.asking import Revealed
 from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunState, advance, fold
+from mlops_course.simulator import others
 from mlops_course.simulator.runner import Driver, Order, why_it_stopped
 
 
@@ -20,6 +26,8 @@ class Session:
 
     Parameters
     ----------
+    lock
+        Held by whoever reads or changes what the session holds.
     changed
         Called when something is to be shown anew; with True when that may wait a little.
     ended
@@ -27,8 +35,6 @@ class Session:
 
     Attributes
     ----------
-    lock
-        Held by whoever reads or changes the rest.
     state, error
         What is known of the run, and the exception that stopped it, if one did.
     events, began
@@ -50,8 +56,10 @@ class Session:
     _person: Person
     _trouble: str
 
-    def __init__(self, changed: Callable[[bool], None], ended: Callable[[], None]) -> None:
-        self.lock = threading.RLock()
+    def __init__(
+        self, lock: threading.RLock, changed: Callable[[bool], None], ended: Callable[[], None]
+    ) -> None:
+        self.lock = lock
         self._changed = changed
         self._ended = ended
         self._person = Person()
@@ -135,18 +143,22 @@ class Session:
             self.driver.go_on()
             self._changed(False)
 
-    def add(self, event: Event) -> None:
-        """Add something that was said after the pipeline's own events; the status stays."""
+    def diagnose(self, config: RunConfig, named: str) -> Revealed:
+        """Reveal a mystery; see `PipelineSimulator.diagnose`."""
         with self.lock:
-            self.events.append(event)
+            told = mystery.reveal(self.began or config, self.events, self.state, named)
+            self.events.append(told)
             self.state = replace(fold(self.events), status=self.state.status)
             self._changed(False)
+        return told
 
-    def play_others(self, source: Callable[[], Iterator[Event]]) -> Driver | None:
+    def play_others(self, workspace: Workspace | str | Path | None) -> Driver | None:
         """Return who plays other choices, not yet at work; None while somebody does already."""
         with self.lock:
-            if self.replay is not None:
+            others.check_finished(self.state)
+            if self.replay is not None or self.began is None:
                 return None
+            source = partial(others.play_others, self.began, self.state, workspace)
             self.replay = Driver(source, self._hear, self._rest, self._end)
             self.replay.tell("play")
             self._changed(False)

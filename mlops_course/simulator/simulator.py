@@ -13,25 +13,20 @@ from typing import Any, ClassVar
 
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.workspace import Workspace
-from mlops_course.deciding.choices import Person
+from mlops_course.deciding.choices import Person, nobody_answers
 from mlops_course.deciding.decisions import Policy
 from mlops_course.pipeline import mystery
-from mlops_course.pipeline.events import Event, OtherPlayed, Revealed
+from mlops_course.pipeline.asking import OtherPlayed, Revealed
+from mlops_course.pipeline.events import Event
 from mlops_course.pipeline.scenarios import ASK, RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, result_of
 from mlops_course.serving.service import Service
-from mlops_course.simulator import others, recording
+from mlops_course.simulator import recording
 from mlops_course.simulator.kept import Kept
 from mlops_course.simulator.runner import Driver, Order, warm_up
 from mlops_course.simulator.screen import Content, Screen
 from mlops_course.simulator.session import Session
-from mlops_course.simulator.settings import (
-    PACES,
-    Settings,
-    changed,
-    retrain_word,
-    why_stale,
-)
+from mlops_course.simulator.settings import PACES, Settings, changed, retrain_word, why_stale
 from mlops_course.simulator.widget import Picture, StillPicture
 from mlops_course.telling import setting_string
 
@@ -86,13 +81,7 @@ class PipelineSimulator:
     view: Picture
     _made: ClassVar[int] = 0
 
-    _workspace: Workspace | str | Path | None
-    _policy: Policy | None
-    _session: Session
-    _screen: Screen
     _made_before_run: int
-    _warm_up: threading.Thread
-    _kept: Kept
 
     def __init__(
         self,
@@ -110,8 +99,9 @@ class PipelineSimulator:
         self.service = Service()
         self.kept = None
         self.view = Picture(linked=workspace is None)
-        self._session = Session(self._show, self._ended)
-        self._screen = Screen(self.view, self._content, self._session.lock)
+        lock = threading.RLock()
+        self._screen = Screen(self.view, self._content, lock)
+        self._session = Session(lock, self._screen.show, self._ended)
         self._workspace = workspace
         self._policy = policy
         self._kept = Kept()
@@ -141,11 +131,7 @@ class PipelineSimulator:
         if scenario is not None:
             RunConfig(scenario)  # an unknown one is refused before the former run is forgotten
         if self._needs_a_person(self.config):
-            raise ParameterError(
-                "The run is to ask at each alert, and run() leaves nobody to answer.",
-                "In the page press Run pipeline; play() and choose() do the same in code.",
-                "Or answer beforehand: PipelineSimulator(..., policy=Choices('look', 'repair')).",
-            )
+            raise nobody_answers()
         self.reset()
         if scenario is not None:
             self.change(scenario=scenario)
@@ -189,12 +175,7 @@ class PipelineSimulator:
 
         After the run it may be left empty.
         """
-        session = self._session
-        with session.lock:
-            config = session.began or self.config
-            told = mystery.reveal(config, session.events, session.state, named)
-            session.add(told)
-        return told
+        return self._session.diagnose(self.config, named)
 
     def others(self) -> tuple[OtherPlayed, ...]:
         """Play the choices that were not taken, which takes some seconds, and return all played.
@@ -204,8 +185,7 @@ class PipelineSimulator:
         CourseError
             If no run has ended in which something was chosen, or one of these stops.
         """
-        replay = self._play_others()
-        if replay is not None:
+        if (replay := self._session.play_others(self._workspace)) is not None:
             replay.work()
         return self.state.others
 
@@ -372,7 +352,7 @@ class PipelineSimulator:
             case {"diagnose": named}:
                 self.diagnose(named)
             case {"order": "others"}:
-                if (replay := self._play_others()) is not None:
+                if (replay := self._session.play_others(self._workspace)) is not None:
                     replay.start()
 
     def _order(self, order: Order) -> Driver | None:
@@ -401,26 +381,12 @@ class PipelineSimulator:
     def _needs_a_person(self, config: RunConfig) -> bool:
         return config.retrain == ASK and not hasattr(self._policy, "asks")
 
-    def _play_others(self) -> Driver | None:
-        session = self._session
-        with session.lock:
-            others.check_finished(session.state)
-            config = session.began or self.config
-            state = session.state
-            return session.play_others(lambda: others.play_others(config, state, self._workspace))
-
     def _ended(self) -> None:
         self._kept.keep(repr(self), self.view, *self._recorded())
         if PipelineSimulator._made != self._made_before_run:
             self.service.close()
 
     # ---- how it is shown
-
-    def _show(self, may_wait: bool) -> None:
-        if may_wait:
-            self._screen.draw_soon()
-        else:
-            self._screen.draw()
 
     def _content(self) -> Content:
         session = self._session

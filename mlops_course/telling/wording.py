@@ -10,6 +10,7 @@ from datetime import date
 from math import isnan
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.pipeline.asking import Told
 from mlops_course.pipeline.events import (
     AlertRaised,
     Event,
@@ -21,7 +22,6 @@ from mlops_course.pipeline.events import (
     RunStarted,
     StageFailed,
     StageFinished,
-    Told,
     WeekScored,
 )
 from mlops_course.pipeline.state import (

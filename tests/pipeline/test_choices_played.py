@@ -11,14 +11,10 @@ from mlops_course.core.workspace import open_workspace
 from mlops_course.data.stream import Stream
 from mlops_course.deciding.choices import Choices
 from mlops_course.pipeline import stages
+from mlops_course.pipeline.asking import Answered, Asked, Decided, Repaired, RepairOrdered
 from mlops_course.pipeline.events import (
-    Answered,
-    Asked,
-    Decided,
     Promoted,
     Rejected,
-    Repaired,
-    RepairOrdered,
     Retrained,
     RolledBack,
     RunFinished,

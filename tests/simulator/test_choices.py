@@ -9,7 +9,8 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.deciding.choices import Choices
 from mlops_course.picture.hindsight import aftermath, hindsight
-from mlops_course.pipeline.events import Decided, OtherPlayed, WeekScored
+from mlops_course.pipeline.asking import Decided, OtherPlayed
+from mlops_course.pipeline.events import WeekScored
 from mlops_course.pipeline.scenarios import RunConfig, scenario_of
 from mlops_course.pipeline.state import fold
 from mlops_course.simulator import recording
