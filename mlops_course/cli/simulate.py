@@ -17,7 +17,7 @@ from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace, open_workspace
 from mlops_course.deciding.choices import Choices
-from mlops_course.pipeline.events import Event, Retrained, RunStarted
+from mlops_course.pipeline.events import Event, Retrained
 from mlops_course.pipeline.policies import NAMED, Policy
 from mlops_course.pipeline.state import RunState, fold, result_of, wrong_calls
 from mlops_course.telling.wording import terminal_line
@@ -59,7 +59,7 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
         told = list(_narrated(events))
     state = fold(told)
     if state.started is not None:
-        say(_again(state.started))
+        say(_again(state))
     if options.html is not None:
         say(f"saved {recording.save(told, Settings(config), options.html)}")
     scored: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def _asked(options: argparse.Namespace) -> "RunConfig":
     """Return the settings of a line, and take its policy as if it had been given."""
     from mlops_course.telling import setting_string
 
-    if _said(options) or options.policy is not None:
+    if _said(options) or options.policy is not None or options.choose:
         raise ParameterError(
             "The settings were given as a line and as options.",
             "A line says all of a run's settings.",
@@ -91,6 +91,7 @@ def _asked(options: argparse.Namespace) -> "RunConfig":
         )
     asked = setting_string.read(options.settings)
     options.policy = asked.policy or None
+    options.choose = list(asked.choices)
     return asked.config
 
 
@@ -217,11 +218,11 @@ def summarise(state: RunState) -> dict[str, Any]:
     return record | ({"failed": state.error} if state.error else {})
 
 
-def _again(run: RunStarted) -> str:
+def _again(state: RunState) -> str:
     """Return how to run the same again."""
     from mlops_course.telling import setting_string
 
-    return f'the same again: mlops-course simulate --settings "{setting_string.of_run(run)}"'
+    return f'the same again: mlops-course simulate --settings "{setting_string.of_run(state)}"'
 
 
 def _narrated(events: Iterator[Event]) -> Iterator[Event]:

@@ -112,7 +112,7 @@ def _path(
 
 
 def signals(state: RunState) -> Markup:
-    """Return the signals by week, a row each, and a table of the same."""
+    """Return a line that sums the signals up, and below it each by week, drawn and as a table."""
     head = element("h4", "Signals besides accuracy")
     if not state.weeks:
         told = f"{counted(len(SIGNALS), 'signal').capitalize()}, once a week is scored."
@@ -122,13 +122,25 @@ def signals(state: RunState) -> Markup:
         "rows are only shown, some beside a limit of lesson 07."
     )
     rows = [_row(state, signal) for signal in SIGNALS]
-    return join(
-        head,
+    unfolded = element(
+        "details",
+        element("summary", _summary(state)),
         element("p", told, class_="mls-quiet"),
         element("ul", *rows, class_="mls-signals"),
         element("ul", *_legend(), class_="mls-legend"),
         _table(state),
+        class_="mls-fold",
+        data_key="signals",
     )
+    return join(head, unfolded)
+
+
+def _summary(state: RunState) -> str:
+    """Return which signals were beyond a limit in any week so far."""
+    names = [signal.name for signal in SIGNALS if any(map(signal.is_beyond, state.weeks))]
+    if not names:
+        return f"None of the {len(SIGNALS)} has been beyond a limit so far."
+    return f"{len(names)} of {len(SIGNALS)} beyond a limit so far: {', '.join(names).lower()}."
 
 
 def _row(state: RunState, signal: Signal) -> Markup:

@@ -95,10 +95,7 @@ class _Lead:
 
     def not_lost(self) -> tuple[bool, str]:
         """Return whether nothing is surely lost, and a sentence."""
-        seen = (
-            f"{self.about}. Only a sure loss blocks: an upper bound below 0; it is "
-            f"{_points(self.high)} {self.sure}."
-        )
+        seen = f"{self.about}, at most {_points(self.high)} {self.sure}; a sure loss blocks."
         return self.high >= 0, seen
 
 

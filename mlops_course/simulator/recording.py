@@ -161,8 +161,7 @@ def page(events: Sequence[Event], settings: Settings, kept: RunState | None = No
 
 def _made(state: RunState) -> dict[str, str]:
     """Return what makes the run again: its settings as a line, and the package's version."""
-    line = setting_string.of_run(state.started) if state.started else ""
-    return {"settings": line, "version": package_version()}
+    return {"settings": setting_string.of_run(state), "version": package_version()}
 
 
 def save(

@@ -144,9 +144,10 @@ def why_stale(ran: RunConfig, now: RunConfig) -> str:
 def _asked(line: str) -> RunConfig:
     """Return the settings of a line; a policy is chosen when a simulator is made."""
     asked = setting_string.read(line)
-    if asked.policy:
+    if asked.policy or asked.choices:
+        named = asked.policy or ",".join(asked.choices)
         raise ParameterError(
-            f"The settings name a policy, {asked.policy!r}.",
+            f"The settings say what is to decide: {named}.",
             "A simulator keeps the policy that it was made with.",
             f"Make one: PipelineSimulator.from_settings({line!r}).",
         )

@@ -73,7 +73,7 @@ def _again(state: RunState) -> Markup:
     run = state.started
     if run is None:
         return Markup("")
-    return panel.again(setting_string.of_run(run), package_version(), run.policy)
+    return panel.again(setting_string.of_run(state), package_version(), run.policy)
 
 
 @cache

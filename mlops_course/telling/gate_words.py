@@ -16,7 +16,7 @@ OVERALL = ("better overall", "not worse overall")
 RULE = "the rule dep_delay > 15"
 _LEAD = r"(?P<lead>[+-]\d+\.\d+)"
 _ACCURACIES = re.compile(
-    rf"Accuracy (?P<mine>\d\.\d+) against (?P<other>\d\.\d+) of (?P<rival>.+): {_LEAD} points\b"
+    rf"Accuracy (?P<mine>\d+\.\d+)% against (?P<other>\d+\.\d+)% of (?P<rival>.+): {_LEAD} points\b"
 )
 _SLICE = re.compile(rf"For .+? {_LEAD} points against (?P<rival>.+), at ")
 _BOUND = re.compile(
@@ -65,7 +65,9 @@ def understand(sentence: str) -> Compared | None:
         return None
     lead = Compared(found["rival"], float(found["lead"]))
     if whole is not None:
-        lead = replace(lead, mine=float(whole["mine"]), other=float(whole["other"]))
+        mine = float(whole["mine"]) / 100
+        other = float(whole["other"]) / 100
+        lead = replace(lead, mine=mine, other=other)
     sure = _BOUND.search(sentence)
     if sure is None:
         return lead

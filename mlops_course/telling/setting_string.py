@@ -4,15 +4,16 @@ The line is shown with the run. Whoever reads it into a simulator or a terminal 
 the same figures, with seconds and ids of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
-from mlops_course.pipeline.events import RunStarted
-from mlops_course.pipeline.policies import NAMED, POLICIES, Policy
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.deciding.choices import CHOICES, Choices
+from mlops_course.pipeline.policies import NAMED, Policy
+from mlops_course.pipeline.scenarios import ASK, RETRAINING, SCENARIOS, RunConfig
+from mlops_course.pipeline.state import RunState, choices_of
 
 EXAMPLE = "drift weeks=8 seed=0 alert=90% retrain=auto"
 AS_THEY_WERE = "none"
@@ -22,34 +23,57 @@ _DIGITS = 10
 
 @dataclass(frozen=True)
 class Asked:
-    """What a line asks for; ``policy`` is a key of `policies.NAMED`, or empty."""
+    """What a line asks for.
+
+    Attributes
+    ----------
+    policy
+        A key of `policies.NAMED`, or empty.
+    choices
+        What is answered at alerts, keys of `choices.CHOICES`; empty if a person answers.
+    """
 
     config: RunConfig
     policy: str = ""
+    choices: tuple[str, ...] = ()
 
 
-def write(config: RunConfig, policy: str = "") -> str:
+def write(config: RunConfig, policy: str = "", choices: Sequence[str] = ()) -> str:
     """Return the line of a run's settings.
 
     Parameters
     ----------
     policy
         A key of `policies.NAMED`, if one decided and not what ``retrain`` says.
+    choices
+        What was answered at alerts, in order, where ``retrain`` lets somebody choose.
 
     >>> write(RunConfig("drift"))
     'drift weeks=8 seed=0 alert=90% retrain=auto'
     >>> write(RunConfig("good", 3, None, 0.855), "schedule")
     'good weeks=3 seed=none alert=85.5% policy=schedule'
+    >>> write(RunConfig("drift", retrain="ask"), choices=("look", "repair"))
+    'drift weeks=8 seed=0 alert=90% choose=look,repair'
     """
     seed = AS_THEY_WERE if config.seed is None else config.seed
     decides = f"policy={policy}" if policy else f"retrain={config.retrain}"
+    if choices:
+        decides = f"choose={','.join(choices)}"
     alert = _percentage(float(config.threshold))
     return f"{config.scenario} weeks={config.planned_weeks} seed={seed} alert={alert} {decides}"
 
 
-def of_run(run: RunStarted) -> str:
-    """Return the line that gives a run again; empty if a policy decided that has no name."""
+def of_run(state: RunState) -> str:
+    """Return the line that gives a run again; empty if none can, or if none has begun.
+
+    None can where a policy decided that has no name.
+    """
+    run = state.started
+    if run is None:
+        return ""
     config = RunConfig(run.scenario, run.weeks, run.seed, run.threshold, run.retrain)
+    if run.retrain == ASK:
+        return write(config, choices=[entry.choice for entry in choices_of(state)])
     if not run.policy:
         return write(config)
     names = {short(repr(policy)): name for name, policy in NAMED.items()}
@@ -82,25 +106,31 @@ def read(line: str) -> Asked:
             "Put it in front.",
         )
     values = _values(others)
-    policy = values.pop("policy", "")
-    if policy and "retrain" in values:
+    deciding = [name for name in ("retrain", "policy", "choose") if name in values]
+    if len(deciding) > 1:
         raise ParameterError(
-            "The settings name a policy and say retrain.",
-            "One of the two decides when to retrain.",
-            "Leave one out.",
+            f"The settings say {' and '.join(deciding)}.",
+            "One of them decides what is done at an alert.",
+            "Leave the other out.",
         )
-    return Asked(RunConfig(scenario, **values), policy)
+    policy = values.pop("policy", "")
+    choices = values.pop("choose", ())
+    if choices:
+        values["retrain"] = ASK
+    return Asked(RunConfig(scenario, **values), policy, choices)
 
 
 def arguments(line: str) -> dict[str, Any]:
     """Return a line as what `PipelineSimulator` takes; raises what `read` raises."""
     asked = read(line)
     policy: Policy | None = NAMED[asked.policy] if asked.policy else None
+    if asked.choices:
+        policy = Choices(*asked.choices)
     return {**vars(asked.config), "policy": policy}
 
 
 def _values(words: list[str]) -> dict[str, Any]:
-    """Return the words after the scenario, by the names of `RunConfig`, and ``policy``."""
+    """Return the words after the scenario, by the names of `RunConfig`, ``policy``, ``choose``."""
     values: dict[str, Any] = {}
     for word in words:
         name, equals, typed = word.partition("=")
@@ -148,6 +178,13 @@ def _share(typed: str) -> float:
     return share
 
 
+def _choices(typed: str) -> tuple[str, ...]:
+    names = tuple(typed.split(","))
+    if not set(names) <= set(CHOICES):
+        raise ValueError(typed)
+    return names
+
+
 def _percentage(share: float) -> str:
     words = f"{100 * share:.{_DIGITS}g}%"
     return words if _share(words) == share else repr(share)
@@ -166,6 +203,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "weeks": ("weeks", _whole, "a whole number of weeks"),
     "seed": ("seed", _seed, f"a whole number, or {AS_THEY_WERE} for the days as they were"),
     "alert": ("threshold", _share, "a percentage from 50% to 99.9%"),
-    "retrain": ("retrain", _one_of(POLICIES), " or ".join(POLICIES)),
+    "retrain": ("retrain", _one_of(dict.fromkeys(RETRAINING)), ", ".join(RETRAINING)),
     "policy": ("policy", _one_of(NAMED), ", ".join(NAMED)),
+    "choose": ("choose", _choices, f"choices with commas between: {', '.join(CHOICES)}"),
 }

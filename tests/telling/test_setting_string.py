@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.deciding.choices import Choices
+from mlops_course.pipeline.asking import Decided
 from mlops_course.pipeline.events import RunStarted
-from mlops_course.pipeline.policies import NAMED, POLICIES, RetrainOnSchedule
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.policies import NAMED, RetrainOnSchedule
+from mlops_course.pipeline.scenarios import RETRAINING, SCENARIOS, RunConfig
+from mlops_course.pipeline.state import RunState, fold
 from mlops_course.simulator.simulator import PipelineSimulator
 from mlops_course.telling import setting_string
 
@@ -16,7 +19,7 @@ THRESHOLDS = (0.5, 0.85, 0.9, 0.925, 0.999, 0.1 + 0.6, 2 / 3, 0.8999999999999999
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("seed", [None, 0, 2**32 - 1])
-@pytest.mark.parametrize("retrain", POLICIES)
+@pytest.mark.parametrize("retrain", RETRAINING)
 def test_line_when_written_and_read_then_is_the_same_run(scenario, seed, retrain):
     for threshold in THRESHOLDS:
         config = RunConfig(scenario, None, seed, threshold, retrain)
@@ -31,12 +34,21 @@ def test_line_when_a_named_policy_decided_then_names_it_and_the_simulator_has_it
     asked = setting_string.arguments(line)
     assert asked["policy"] == NAMED[policy]
     run = RunStarted("drift", "Data drift", 0, 0.9, 8, "auto", "abc", repr(NAMED[policy]))
-    assert setting_string.of_run(run) == line
+    assert setting_string.of_run(RunState(started=run)) == line
+
+
+def test_line_when_a_person_chose_then_holds_the_choices_in_order():
+    run = RunStarted("drift", "Data drift", 0, 0.9, 8, "ask", "abc")
+    chosen = [Decided("2013-09-23", "look"), Decided("2013-09-30", "repair")]
+    line = setting_string.of_run(fold([run, *chosen]))
+    assert line == "drift weeks=8 seed=0 alert=90% choose=look,repair"
+    asked = setting_string.arguments(line)
+    assert asked["retrain"] == "ask" and asked["policy"] == Choices("look", "repair")
 
 
 def test_line_when_a_policy_of_ones_own_decided_then_there_is_none():
     run = RunStarted("drift", "t", 0, 0.9, 8, "auto", "abc", repr(RetrainOnSchedule(every=5)))
-    assert setting_string.of_run(run) == ""
+    assert setting_string.of_run(RunState(started=run)) == ""
 
 
 @pytest.mark.parametrize(
@@ -58,10 +70,11 @@ def test_line_when_a_policy_of_ones_own_decided_then_there_is_none():
         ("drift alert=40%", "The word 'alert=40%' cannot be read. alert= takes a percentage"),
         ("drift alert=nan", "The word 'alert=nan' cannot be read"),
         ("drift alert=90%%", "The word 'alert=90%%' cannot be read"),
-        ("drift retrain=maybe", "retrain= takes auto or never"),
+        ("drift retrain=maybe", "retrain= takes auto, never, ask"),
         ("drift policy=luck", "policy= takes never, schedule"),
         ("drift seed=1 seed=2", "The word 'seed=2' is the second seed=. Each is said once"),
-        ("drift retrain=auto policy=drift", "The settings name a policy and say retrain"),
+        ("drift choose=pray", "choose= takes choices with commas between: look, repair"),
+        ("drift retrain=auto policy=drift", "The settings say retrain and policy"),
     ],
 )
 def test_line_when_it_cannot_be_read_then_says_which_word_and_what_is_allowed(line, said):

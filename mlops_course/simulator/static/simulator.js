@@ -11,7 +11,7 @@ const OWN_KEYS = "data-lm-suppress-shortcuts";
 const KEPT = new Set([
   "aria-pressed", "aria-controls", "open", "href", "target", "rel", OWN_KEYS,
 ]);
-const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
+const ENDED = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
 const FRAME = `
   <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
@@ -199,7 +199,7 @@ function render({ model, el }) {
   model.on("comm_live_update", lost);
   // JupyterLab marks no widget when its kernel restarts or is shut down: ask the kernel itself.
   const kernel = model.widget_manager?.kernel;
-  const end = (_, status) => GONE.has(status) && form.lost();
+  const end = (_, status) => ENDED.has(status) && form.lost();
   kernel?.statusChanged?.connect(end);
 
   for (const [name, refresh] of Object.entries(show)) {
