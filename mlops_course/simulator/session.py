@@ -19,6 +19,7 @@ from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunState, advance, fold
 from mlops_course.simulator import others
 from mlops_course.simulator.runner import Driver, Order, why_it_stopped
+from mlops_course.simulator.settings import why_stale
 
 
 class Session:
@@ -85,6 +86,7 @@ class Session:
         config: RunConfig,
         source: Callable[[Person], Iterator[Event]],
         pace: Callable[[], float],
+        asks: bool,
     ) -> Driver:
         """Return who drives a new run, which has not begun to work.
 
@@ -92,6 +94,8 @@ class Session:
         ----------
         source
             Opens the run; takes whom it may ask.
+        asks
+            Whether it asks that person, so that the run waits at each question.
         """
         with self.lock:
             before = self.replay or self.former
@@ -103,7 +107,7 @@ class Session:
                 self._rest,
                 self._end,
                 pace,
-                answered=lambda: bool(person.answer),
+                answered=lambda: not asks or bool(person.answer),
             )
             driver.follow(before)
             driver.tell(order)
@@ -188,6 +192,11 @@ class Session:
             return self._trouble
         return f"Playing the other choices: {len(self.state.others)} of {len(CHOICES) - 1} done."
 
+    def why_stale(self, now: RunConfig) -> str:
+        """Return why a run that has ended is not what the settings say now; empty if it is."""
+        is_over = self.state.status in ("finished", "failed")
+        return why_stale(self.began, now) if is_over and self.began else ""
+
     # ---- what the drivers tell
 
     def _stop_replay(self) -> None:
@@ -202,7 +211,7 @@ class Session:
             self.events.append(event)
             state = advance(self.state, event)
             self.state = replace(state, status="running") if state.status == "paused" else state
-            self._changed(True)
+            self._changed(self.state.status != "asking")
 
     def _rest(self, driver: Driver) -> None:
         with self.lock:

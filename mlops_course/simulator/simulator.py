@@ -26,7 +26,7 @@ from mlops_course.simulator.kept import Kept
 from mlops_course.simulator.runner import Driver, Order, warm_up
 from mlops_course.simulator.screen import Content, Screen
 from mlops_course.simulator.session import Session
-from mlops_course.simulator.settings import PACES, Settings, changed, retrain_word, why_stale
+from mlops_course.simulator.settings import PACES, Settings, changed, retrain_word
 from mlops_course.simulator.widget import Picture, StillPicture
 from mlops_course.telling import setting_string
 
@@ -368,7 +368,8 @@ class PipelineSimulator:
         config = self.config
         self._made_before_run = PipelineSimulator._made
         self._screen.at = None
-        return self._session.begin(order, config, partial(self._source, config), pace)
+        asks = self._needs_a_person(config)
+        return self._session.begin(order, config, partial(self._source, config), pace, asks)
 
     def _source(self, config: RunConfig, person: Person) -> Iterator[Event]:
         from mlops_course.pipeline.loop import run_pipeline
@@ -390,8 +391,7 @@ class PipelineSimulator:
 
     def _content(self) -> Content:
         session = self._session
-        is_over = session.state.status in ("finished", "failed")
-        stale = why_stale(session.began, self.config) if is_over and session.began else ""
+        stale = session.why_stale(self.config)
         return Content(
             session.state, session.events, self.settings, stale, session.progress, self.kept
         )

@@ -96,7 +96,7 @@ def texts_of(simulator: PipelineSimulator) -> str:
     traits = [str(getattr(simulator.view, name)) for name in names]
     traits += [repr(simulator), repr(simulator.state), repr(simulator.events)]
     traits += [simulator.picture().svg, repr(simulator.picture())]
-    frames = recording._frames(simulator.events, recording.moments(simulator.events))
+    frames = recording._frames(simulator.events, recording.moments(simulator.events), None)
     return re.sub(r"<select.*?</select>", "", " ".join([*traits, str(frames)]), flags=re.S)
 
 
