@@ -95,9 +95,10 @@ def page() -> str:
         element("style", Markup(f"{stylesheet_text()}\n{PAGE_STYLE}")),
     )
     code = f"{script()}\n{script('model.js', 'live.js')}"
-    heading = element("h1", "The pipeline simulator")
+    title = element("h1", "The pipeline simulator")
+    heads = join(title, element("h2", "A real model, on a real year of flights"))
     body = join(
-        element("main", heading, element("div", id="picture")),
+        element("main", heads, element("div", id="picture")),
         element("script", Markup(code), type="module"),
     )
     return f'<!doctype html>\n<html lang="en">{head}{element("body", body)}</html>\n'

@@ -132,8 +132,7 @@ def test_page_when_the_drift_runs_then_the_alert_is_shown_in_every_window_and_no
     large.get_by_label("Pace").select_option("quick")
     assert small.evaluate(TOO_WIDE) == []
     large.get_by_role("button", name="Run pipeline").click()
-    large.wait_for_selector(".mls [data-flow]", state="attached")
-    assert large.evaluate(MOVING) > 0
+    large.wait_for_function(f"() => ({MOVING})() > 0")
     assert small.evaluate(MOVING) == 0
     small.wait_for_selector(".mls[data-mode=running]")
     assert small.evaluate(TOO_WIDE) == []
