@@ -31,7 +31,8 @@ SETTINGS = ("scenario", "weeks", "seed", "threshold", "retrain")
 
 def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
     """Run a scenario and sum it up, or list the scenarios."""
-    from mlops_course.pipeline.scenarios import ASK, SCENARIOS, RunConfig
+    from mlops_course.pipeline.events import ASK
+    from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 
     if options.list:
         for scenario in SCENARIOS.values():

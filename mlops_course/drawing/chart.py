@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from mlops_course.drawing.markup import DOT, SQUARE, TRIANGLE, at, element, join, text
 from mlops_course.pipeline.events import WeekScored
-from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, threshold_of
+from mlops_course.pipeline.state import RunState, can_tell, has_accuracy, is_yours, threshold_of
 from mlops_course.telling.wording import (
     counted,
     day,
@@ -210,6 +210,8 @@ def _margin(y: float, *lines: str) -> Markup:
 
 
 def _incident(state: RunState, scale: Scale) -> Iterator[Markup]:
+    if is_yours(state):
+        return
     title = element(
         "title",
         "The incident was active in these weeks: ground truth, which neither model nor monitor "

@@ -19,7 +19,7 @@ from mlops_course.pipeline.events import (
     Retrained,
     RolledBack,
 )
-from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks, revealed
+from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks, is_yours, revealed
 from mlops_course.telling import wording
 from mlops_course.telling.advice import ending, how_sure, next_move
 
@@ -87,12 +87,13 @@ def _alert(state: RunState, place: int, alert: AlertRaised) -> Markup:
     """Return an alert in full; one whose rule fired the week before folds its advice away."""
     week = next((scored for scored in state.weeks if scored.week == alert.week), None)
     fired = [scored.number for scored in alerted_weeks(state, alert.rule)]
+    move = "That is yours to find." if is_yours(state) else next_move(state, alert, week)
     advice = element(
         "dl",
         element("dt", "How sure"),
         element("dd", how_sure(alert, week)),
         element("dt", "On call, next"),
-        element("dd", next_move(state, alert, week)),
+        element("dd", move),
     )
     if week is not None and week.number - 1 in fired:
         summary = element("summary", "how sure, and what somebody on call does next")

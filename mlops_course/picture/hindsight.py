@@ -6,11 +6,12 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from mlops_course.deciding.choices import CHOICES, LOOK
+from mlops_course.deciding.choices import CHOICES, LOOK, REPAIR, REPAIR_DAYS, RETRAIN
 from mlops_course.drawing.markup import element, join
 from mlops_course.pipeline.asking import Aftermath, Decided
 from mlops_course.pipeline.events import Rejected
 from mlops_course.pipeline.production import LABEL_WAIT
+from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState, choices_of, has_accuracy, wrong_calls
 from mlops_course.telling.wording import counted, day, percent, when
 
@@ -133,7 +134,18 @@ def _best(state: RunState, question: Decided, mine: Aftermath) -> str:
         f"seed: more weeks may say otherwise."
     )
     small = " That is less than the luck of the days: another seed may turn it round."
-    return told + (small if share < SMALL_SHARE else "")
+    return told + (small if share < SMALL_SHARE else "") + _why_retraining(names)
+
+
+def _why_retraining(best: Sequence[str]) -> str:
+    """Return why a retraining may do best where the feed is at fault; empty where it did not."""
+    if RETRAIN not in best or REPAIR in best:
+        return ""
+    return (
+        f" A new model may be there before a feed is repaired, which takes {REPAIR_DAYS} days. "
+        f"If the feed is at fault, it stays so for all who read it, and the day it is repaired "
+        f"the new model is wrong: the scenario {SCENARIOS['repaired'].title!r} shows that."
+    )
 
 
 def _offer(state: RunState) -> Markup:

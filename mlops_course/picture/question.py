@@ -5,8 +5,9 @@ The words, their order and the buttons are the same in every world; they give no
 
 from markupsafe import Markup
 
-from mlops_course.deciding.choices import CHOICES
+from mlops_course.deciding.choices import CHOICES, ROLL_BACK
 from mlops_course.drawing.markup import element, join
+from mlops_course.pipeline.asking import Answered, Repaired, RepairOrdered
 from mlops_course.pipeline.events import MYSTERY
 from mlops_course.pipeline.scenarios import DIAGNOSES
 from mlops_course.pipeline.state import RunState, alerts_of, question_of, revealed
@@ -18,25 +19,37 @@ def question(state: RunState) -> Markup:
     asked = question_of(state)
     if asked is None:
         return Markup("")
-    buttons = [
-        element(
-            "li",
-            element(
-                "button",
-                element("b", choice.title),
-                element("span", choice.cost),
-                type="button",
-                data_choice=name,
-            ),
-        )
-        for name, choice in CHOICES.items()
-    ]
+    buttons = [element("li", _button(state, name)) for name in CHOICES]
     told = [element("p", alert.message) for alert in alerts_of(state, asked.week)]
     return join(
         element("h4", f"Week {asked.number}, {day(asked.week)}: what would you do?"),
         *told,
+        element("p", _under_way(state)),
         element("p", "The run waits for you. Tiles, chart, inputs and log below are the evidence."),
         element("ul", *buttons),
+    )
+
+
+def _under_way(state: RunState) -> str:
+    """Return what has been asked for and not yet answered; empty if nothing has."""
+    orders = [
+        entry for entry in state.log if isinstance(entry, RepairOrdered | Repaired | Answered)
+    ]
+    waits = orders and isinstance(orders[-1], RepairOrdered)
+    return f"You have asked already: {orders[-1].message}" if waits else ""
+
+
+def _button(state: RunState, name: str) -> Markup:
+    """Return the button of a choice; one that cannot be carried out says so, and does nothing."""
+    choice = CHOICES[name]
+    nothing = name == ROLL_BACK and len({week.model_version for week in state.weeks}) < 2
+    return element(
+        "button",
+        element("b", choice.title),
+        element("span", "No version served before this one." if nothing else choice.cost),
+        type="button",
+        data_choice=name,
+        aria_disabled="true" if nothing else None,
     )
 
 

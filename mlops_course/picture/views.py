@@ -58,7 +58,7 @@ def inputs(state: RunState) -> Markup:
     head = element("h4", "Inputs that moved")
     moved = moved_inputs(state)
     if moved is None:
-        return join(head, quiet("Compared with training once a week is scored."))
+        return join(head, quiet("Compared with calm weeks once a week is scored."))
     week = moved.week
     begin = f"Week {week.number}, {wording.day(week.week)}."
     checks = _findings(week.findings)

@@ -122,6 +122,7 @@ class Cycles:
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     history: list[Observation] = field(default_factory=list)
     repair: RepairOrder | None = None
+    right_from: date = date.min
 
     def run_stage(self, stage: str, work: Callable[[], stages.Done[T]]) -> Steps[T]:
         """Yield a stage's start and end around ``work``, and return what it made."""
@@ -191,7 +192,7 @@ class Cycles:
             if result.event.labelled < MIN_COMPARED_ROWS:
                 return
             yield from self._judge(self.challenger, result)
-        yield from self._let_choose(result)
+        yield from self._let_choose(week, result)
         decision, trouble = ask(self.policy, self.history)
         if trouble:
             yield Rejected(result.event.week, trouble)
@@ -202,13 +203,14 @@ class Cycles:
         elif isinstance(decision, Repair):
             yield from self._order_repair(week)
 
-    def _let_choose(self, result: ScoredWeek) -> Steps[None]:
+    def _let_choose(self, week: Week, result: ScoredWeek) -> Steps[None]:
         """Ask somebody what to do about the week, if the policy wants that, and note the answer.
 
-        Whoever takes the events may let time pass after the question.
+        Nobody is asked about a week that began before a repair which is agreed. Whoever takes the
+        events may let time pass after the question.
         """
         event = result.event
-        if not asks(self.policy, self.history):
+        if week.monday < self.right_from or not asks(self.policy, self.history):
             return
         yield Asked(event.week, event.number, self.history[-1].alarms)
         chosen, trouble = choice(self.policy, self.history)
@@ -241,6 +243,7 @@ class Cycles:
             return
         monday = week.monday.isoformat()
         if self.repair.broken:
+            self.right_from = self.repair.due
             yield Repaired(monday, self.repair.due.isoformat())
         else:
             yield Answered(monday)

@@ -20,6 +20,7 @@ from mlops_course.pipeline.asking import (
 STAGES = ("data", "validate", "train", "gate", "register", "deploy", "monitor")
 REFUSED = "refused"  # the headline of a gate that did not let a candidate pass
 REFUSED_BY = "refused by"  # its figure that names the checks which did not hold
+ASK = "ask"  # what `RunConfig.retrain` says where somebody chooses
 MYSTERY = "mystery"  # the scenario whose truth is hidden
 
 

@@ -25,6 +25,7 @@ from mlops_course.monitoring import labels
 from mlops_course.pipeline import stages
 from mlops_course.pipeline.cycles import FIRST_CYCLE, Cycles, Steps
 from mlops_course.pipeline.events import (
+    ASK,
     AlertRaised,
     Event,
     Notified,
@@ -43,7 +44,7 @@ from mlops_course.pipeline.production import (
     score_week,
     summary,
 )
-from mlops_course.pipeline.scenarios import ASK, RunConfig, scenario_of
+from mlops_course.pipeline.scenarios import RunConfig, scenario_of
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 

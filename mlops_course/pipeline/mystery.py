@@ -1,14 +1,13 @@
 """A mystery: its truth is kept from whoever looks, until it was named or the run is over."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.pipeline.asking import Revealed
 from mlops_course.pipeline.events import MYSTERY, Event, WeekScored
 from mlops_course.pipeline.scenarios import DIAGNOSES, RunConfig, scenario_of
-from mlops_course.pipeline.state import RunState, is_hidden
+from mlops_course.pipeline.state import RunState, is_hidden, without_truth
 
 
 def hiding(events: Sequence[Event], state: RunState) -> tuple[Event, ...]:
@@ -16,8 +15,7 @@ def hiding(events: Sequence[Event], state: RunState) -> tuple[Event, ...]:
     if not is_hidden(state):
         return tuple(events)
     return tuple(
-        replace(event, incident=False) if isinstance(event, WeekScored) else event
-        for event in events
+        without_truth(event) if isinstance(event, WeekScored) else event for event in events
     )
 
 

@@ -14,13 +14,12 @@ from mlops_course.core.texts import short
 from mlops_course.data.incidents import INCIDENTS, Incident
 from mlops_course.data.stream import LABEL_HOURS, WEEK, Strike
 from mlops_course.monitoring.performance import MIN_LABELLED
-from mlops_course.pipeline.events import MYSTERY
+from mlops_course.pipeline.events import ASK, MYSTERY
 from mlops_course.pipeline.policies import POLICIES
 
 STRIKES_IN_WEEK = 4
 MAX_UNANSWERED_SHARE = 0.01
 OWNER = "push-back on call"
-ASK = "ask"  # what `RunConfig.retrain` says where somebody chooses
 RETRAINING = (*POLICIES, ASK)
 _MYSTERY_WEEKS = (3, 4, 5)  # in one of which it strikes
 _MYSTERY_LOT = 13  # keeps its draws apart from the draws of days

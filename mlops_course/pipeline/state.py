@@ -23,6 +23,7 @@ from mlops_course.pipeline.asking import (
     Revealed,
 )
 from mlops_course.pipeline.events import (
+    ASK,
     MYSTERY,
     REFUSED,
     AlertRaised,
@@ -103,7 +104,7 @@ class RunState:
 def advance(state: RunState, event: Event) -> RunState:
     """Return the state after one more event; the given state is left as it was."""
     if isinstance(event, WeekScored) and is_hidden(state):
-        event = replace(event, incident=False)
+        event = without_truth(event)
     after = _changed(state, event)
     return replace(after, latest=event) if isinstance(event, _STEPS) else after
 
@@ -174,7 +175,7 @@ def stage_state(state: RunState, stage: str) -> str:
     record = record_of(state, stage)
     if record is None:
         return "waiting"
-    if record.state == "running" and state.status in ("paused", "asking", "failed"):
+    if record.state == "running" and state.status in ("paused", "failed"):
         return "failed" if state.status == "failed" else "paused"
     if stage == "monitor" and record.state != "failed" and state.weeks and state.weeks[-1].alert:
         return "alert"
@@ -212,6 +213,18 @@ def choices_of(state: RunState) -> tuple[Decided, ...]:
 def revealed(state: RunState) -> Revealed | None:
     """Return what a mystery was, once that has been told."""
     return next((entry for entry in state.log if isinstance(entry, Revealed)), None)
+
+
+def is_yours(state: RunState) -> bool:
+    """Return whether somebody is to choose in a run under way, who is to find the cause himself."""
+    asks = state.started is not None and state.started.retrain == ASK
+    return asks and state.status not in ("finished", "failed")
+
+
+def without_truth(week: WeekScored) -> WeekScored:
+    """Return a week as if no incident had struck it: its figures stay, the truth goes."""
+    examples = tuple(replace(example, unharmed={}) for example in week.examples)
+    return replace(week, incident=False, examples=examples)
 
 
 def is_hidden(state: RunState) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
-from mlops_course.pipeline.scenarios import ASK, SCENARIOS, RunConfig
+from mlops_course.pipeline.events import ASK
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
 from mlops_course.telling import setting_string
 from mlops_course.telling.wording import drawn
 

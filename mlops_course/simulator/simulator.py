@@ -17,8 +17,8 @@ from mlops_course.deciding.choices import Person, nobody_answers
 from mlops_course.deciding.decisions import Policy
 from mlops_course.pipeline import mystery
 from mlops_course.pipeline.asking import OtherPlayed, Revealed
-from mlops_course.pipeline.events import Event
-from mlops_course.pipeline.scenarios import ASK, RunConfig
+from mlops_course.pipeline.events import ASK, Event
+from mlops_course.pipeline.scenarios import RunConfig
 from mlops_course.pipeline.state import RunResult, RunState, result_of
 from mlops_course.serving.service import Service
 from mlops_course.simulator import recording

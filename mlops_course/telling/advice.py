@@ -208,7 +208,9 @@ def _signals(week: WeekScored, usual: Collection[str]) -> list[str]:
 def _cost(state: RunState) -> str:
     """Return accuracy before and since, where it is known, with the rule's beside it."""
     known = [week for week in state.weeks if has_accuracy(week)]
-    before = [week for week in known if not week.incident]
+    first = next(week.number for week in state.weeks if week.incident)
+    before = [week for week in known if week.number < first]
+    after = [week for week in known if week.number > first and not week.incident]
     since = [week for week in known if week.incident]
     if not since:
         return "What accuracy was since, nobody knows: no flight has both an answer and a label."
@@ -218,7 +220,8 @@ def _cost(state: RunState) -> str:
     served = dict.fromkeys(week.model_version for week in since)
     parts = {name: [week for week in since if week.model_version == name] for name in served}
     told = [f"{_both(weeks)} since with v{name}" for name, weeks in parts.items()]
-    return f"Accuracy was {_both(before)} before it, {', '.join(told)}{quiet}."
+    over = f", and {_both(after)} once it was over" if after else ""
+    return f"Accuracy was {_both(before)} before it, {', '.join(told)}{over}{quiet}."
 
 
 def _both(weeks: Sequence[WeekScored]) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from statistics import fmean
 
-from mlops_course.pipeline.events import RunStarted, WeekScored
+from mlops_course.pipeline.events import ASK, RunStarted, WeekScored
 from mlops_course.pipeline.state import RunState, has_accuracy
-from mlops_course.telling.wording import counted, drawn
+from mlops_course.telling.wording import counted, drawn, week_numbers
 
 A_POINT = 0.01  # below that, a week of one run does as well as the other's
+_AT_AN_ALERT = {"auto": "retrained", "never": "nothing done", ASK: "asked"}
 Pair = tuple[WeekScored, WeekScored]
 
 
@@ -26,7 +27,7 @@ def set_otherwise(here: RunStarted, there: RunStarted) -> str:
 
     >>> one = RunStarted("good", "Good data", 0, 0.9, 8, "auto", "")
     >>> set_otherwise(one, RunStarted("good", "Good data", 0, 0.85, 8, "never", ""))
-    'alert below 90% here, 85% there; retraining on here, off there'
+    'alert below 90% here, 85% there; at an alert retrained here, nothing done there'
     """
     return "; ".join(
         f"{name}{one} here, {other} there"
@@ -44,24 +45,29 @@ def in_a_sentence(here: RunState, there: RunState) -> str:
     """
     if here.started is None or there.started is None:
         return ""
+    if here.started.run_id == there.started.run_id:
+        return "This run is kept. Set something otherwise and run again: both are shown then."
     otherwise = set_otherwise(here.started, there.started)
     begin = f"Beside the kept run ({otherwise or 'the same settings'})"
     both = pairs(here, there)
     if not both:
         return f"{begin}: no week has been scored in both yet."
     gaps = [week.accuracy - other.accuracy for week, other in both]
-    apart = [week.number for (week, _), gap in zip(both, gaps, strict=True) if abs(gap) >= A_POINT]
     flights = _flights(both, here.started.seed == there.started.seed)
-    if not apart:
+    if max(map(abs, gaps)) < A_POINT:
         return f"{begin}: no week of the {len(both)} that both have differs by a point. {flights}"
     mean = fmean(gaps)
-    lower = sum(gap <= -A_POINT for gap in gaps)
-    higher = sum(gap >= A_POINT for gap in gaps)
+    lower = [week.number for (week, _), gap in zip(both, gaps, strict=True) if gap <= -A_POINT]
+    higher = [week.number for (week, _), gap in zip(both, gaps, strict=True) if gap >= A_POINT]
+    sides = [
+        f"{side} in {week_numbers(weeks)}"
+        for side, weeks in (("lower", lower), ("higher", higher))
+        if weeks
+    ]
     return (
         f"{begin}: accuracy is {abs(mean) * 100:.1f} points {'higher' if mean > 0 else 'lower'} on "
-        f"average over the {counted(len(both), 'week')} that both have. By a point or more it is "
-        f"lower in {lower} and higher in {higher}, for the first time in week {apart[0]}. "
-        f"{flights}"
+        f"average over the {counted(len(both), 'week')} that both have, and by a point or more "
+        f"{' and '.join(sides)}. {flights}"
     )
 
 
@@ -81,5 +87,6 @@ def _settings(run: RunStarted) -> Iterator[tuple[str, str]]:
     yield "", drawn(run.seed)
     yield "", counted(run.weeks, "week")
     yield "alert below ", f"{100 * run.threshold:g}%"
-    yield "retraining ", "off" if run.retrain == "never" else "on"
-    yield "policy ", run.policy or "as the setting says"
+    yield "at an alert ", _AT_AN_ALERT[run.retrain]
+    policy = "" if run.retrain == ASK else run.policy
+    yield "policy ", policy or "as the setting says"

@@ -9,10 +9,9 @@ from itertools import takewhile
 from statistics import fmean
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
+from mlops_course.pipeline.asking import Repaired
 from mlops_course.pipeline.events import (
     REFUSED,
-    AlertRaised,
-    Notified,
     Promoted,
     Rejected,
     Retrained,
@@ -32,6 +31,8 @@ from mlops_course.pipeline.state import (
 from mlops_course.telling.signals import MIN_CALLED_LATE
 from mlops_course.telling.wording import counted, percent, unanswered, week_list, why_unknown
 
+# What was done after a week; alerts, questions and answers belong to the week itself.
+_DONE = (Retrained, Promoted, RolledBack, Rejected, Repaired)
 MAX_NAMED = 3
 A_POINT = 0.01  # of accuracy; less is not worth a word
 
@@ -50,12 +51,8 @@ def story(state: RunState) -> str:
 
 
 def _latest(state: RunState, week: WeekScored) -> LogEntry | None:
-    """Return what was done after a week, if anything was; alerts belong to the week itself."""
-    found = [
-        entry
-        for entry in state.log
-        if entry.week == week.week and not isinstance(entry, AlertRaised | Notified)
-    ]
+    """Return what was done after a week, if anything was."""
+    found = [entry for entry in state.log if entry.week == week.week and isinstance(entry, _DONE)]
     return found[-1] if found else None
 
 
@@ -136,10 +133,16 @@ def _entry(state: RunState, week: WeekScored, entry: LogEntry) -> str:
                 f"v{entry.to_version} serves again instead of v{entry.from_version}. Going back "
                 f"takes one call, since the registry kept it."
             )
+        case Repaired():
+            return f"{_lower(entry.message)} What was sent before stays as it was."
         case Rejected():
             return _rejected(state, week, entry)
         case _:
             return ""
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _retrained(state: RunState, entry: Retrained) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
 from mlops_course.deciding.choices import CHOICES, Choices
+from mlops_course.pipeline.events import ASK
 from mlops_course.pipeline.policies import NAMED, Policy
-from mlops_course.pipeline.scenarios import ASK, RETRAINING, SCENARIOS, RunConfig
+from mlops_course.pipeline.scenarios import RETRAINING, SCENARIOS, RunConfig
 from mlops_course.pipeline.state import RunState, choices_of
 
 EXAMPLE = "drift weeks=8 seed=0 alert=90% retrain=auto"

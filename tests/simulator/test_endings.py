@@ -1,4 +1,4 @@
-"""How each scenario ends, on the simulator's own page: what it was, and that both themes show it."""
+"""How each scenario ends, on the simulator's own page: what it was, in both themes."""
 
 import pytest
 from alone import running_alone

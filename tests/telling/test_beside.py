@@ -15,7 +15,8 @@ def run_of(*accuracies: float, **settings: object) -> RunState:
     """Return a run whose weeks scored so."""
     began, *stages = started()
     weeks = [week(number, share) for number, share in enumerate(accuracies, start=1)]
-    return fold([replace(began, **settings), *stages, *weeks])
+    named = {"run_id": str(accuracies), **settings}
+    return fold([replace(began, **named), *stages, *weeks])
 
 
 def test_sentence_when_two_runs_met_the_same_flights_then_counts_wrong_calls_of_both():
@@ -24,7 +25,7 @@ def test_sentence_when_two_runs_met_the_same_flights_then_counts_wrong_calls_of_
     said = in_a_sentence(here, there)
     assert f"({here.started.title} here, Good data there)" in said
     assert "accuracy is 5.3 points lower on average over the 3 weeks" in said
-    assert "it is lower in 2 and higher in 0, for the first time in week 2." in said
+    assert "and by a point or more lower in weeks 2 and 3." in said
     wrong = [
         round(sum(one.labelled * (1 - one.accuracy) for one in run.weeks)) for run in (here, there)
     ]
@@ -74,3 +75,13 @@ def test_chart_when_the_other_run_is_longer_then_stays_within_its_own_weeks():
     here = run_of(0.92, 0.91, weeks=4)
     there = run_of(*[0.93] * 9)
     assert views.accuracy(here, there).count("of the kept run: accuracy") == 4
+
+
+def test_sentence_when_the_run_is_the_kept_one_then_says_what_to_do_next():
+    run = run_of(0.92, 0.91)
+    assert in_a_sentence(run, run).startswith("This run is kept. Set something otherwise")
+
+
+def test_sentence_when_a_person_chose_in_one_run_then_says_that_it_asked():
+    said = in_a_sentence(run_of(0.92, retrain="ask", policy="Person()"), run_of(0.91))
+    assert "at an alert asked here, retrained there" in said and "Person" not in said

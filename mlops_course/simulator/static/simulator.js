@@ -183,6 +183,7 @@ function render({ model, el }) {
     const stage = button.dataset.stage;
     model.set("selected", model.get("selected") === stage ? "" : stage);
     showSelected();
+    if (!detail.hidden) detail.scrollIntoView({ block: "nearest" });
     model.save_changes();
   });
 
