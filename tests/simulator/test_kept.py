@@ -48,7 +48,7 @@ def test_keep_when_no_page_follows_the_run_then_a_stored_notebook_does_not_chang
     kept = Kept()
     kept.show("words", StillPicture(RunState()), view := Picture())
     shown = capsys.readouterr().out
-    kept.keep("words", drift_run(), Settings(RunConfig("drift")), view)
+    kept.keep("words", view, drift_run(), Settings(RunConfig("drift")), None)
     assert shown and capsys.readouterr().out == ""
 
 
