@@ -163,7 +163,9 @@ def build(
         keeping.save_part(part, place.part(name, window))
         parts[name, window] = part
     return {
-        name: assembled(stretch, [parts[name, window] for window in wanted])
+        name: assembled(
+            stretch, [parts[name, window] for window in wanted if place.steps(name, window)]
+        )
         for name, stretch in stretches.items()
     }
 

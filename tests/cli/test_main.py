@@ -415,3 +415,15 @@ def test_doctor_when_it_crashes_then_could_not_look(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "examine", lambda: 1 / 0)
     assert main(["doctor"]) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_simulate_when_a_policy_has_a_single_week_then_nothing_is_retrained_and_it_is_scored(
+    shared_workspace,
+):
+    command = ["simulate", "--scenario", "good", "--weeks", "1", "--policy", "schedule", "--json"]
+    command += ["--workspace", str(shared_workspace.root)]
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_course", *command], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert json.loads(done.stdout)["oracle_trainings"] == 0
