@@ -155,11 +155,7 @@ def build(
     stretches = {name: _stretch(place, name, again) for name in worlds}
     wanted = [None, *dict.fromkeys(windows)]
     parts = {} if again else _kept(place, stretches, wanted)
-    missing: dict[Window | None, list[str]] = {}
-    for window, name in product(wanted, stretches):
-        if (name, window) not in parts:
-            missing.setdefault(window, []).append(name)
-    for name, window, part in _made(place, missing, processes, tell):
+    for name, window, part in _made(place, _missing(stretches, wanted, parts), processes, tell):
         keeping.save_part(part, place.part(name, window))
         parts[name, window] = part
     return {
@@ -189,6 +185,19 @@ def _kept(
         if part is not None:
             found[name, window] = part
     return found
+
+
+def _missing(
+    names: Iterable[str],
+    windows: Sequence[Window | None],
+    parts: Mapping[tuple[str, Window | None], Part],
+) -> dict[Window | None, list[str]]:
+    """Return the worlds of which a window's part is still to be made."""
+    missing: dict[Window | None, list[str]] = {}
+    for window, name in product(windows, names):
+        if (name, window) not in parts:
+            missing.setdefault(window, []).append(name)
+    return missing
 
 
 def _stretch(place: _Place, name: str, again: bool) -> Stretch:
