@@ -1,8 +1,9 @@
-"""What can happen to a stream of flights: named changes whose truth is known.
+"""What can happen to a model in production: named incidents whose truth is known.
 
-An incident changes a copy of the rows and never the model. Each says what really changed,
-in the terms of drift (X the inputs, Y the label, Y|X their relation), and what the right
-response is, which is not always to retrain.
+Most change what the stream delivers; some come with a release, or blind those who watch. Each says
+what really changed, in the terms of drift (X the inputs, Y the label, Y|X their relation), what can
+be seen of it, and what the right response is, which is not always to retrain. An entry here makes
+an incident known to the simulator, to the drill and to the tests of both.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +19,29 @@ TAKE_OFF_MINUTES = 20.0
 PADDING_MINUTES = 20.0
 SHIFT_HOURS = 4.0
 EMPTY_EVERY = 300  # flights
+FEED = "feed"
+DESK = "desk"
+OWNERS: Mapping[str, str] = {
+    FEED: "the team that owns the feed",
+    DESK: "the team that owns the desks' software",
+    "release": "whoever may move the champion",
+    "labels": "the team that delivers arrivals",
+    "monitoring": "the platform team",
+}
+"""Who can end an incident, by the names that `Incident.owner` may have."""
+_LATE_LABEL_DAYS = 15
+_RENAMED = "MQ"
+_NEW_NAME = "EN"
+_REFACTORED_DESK = "LGA"
+_CLOSED = "EWR"
+_CLOSED_HOURS = (8, 20)
+_STORM_WEIGHT = 3.0  # a flight that left late is there so many times as often as on a calm day
+_STORM_LOT = 3  # keeps its draws apart from others
 
 
 @dataclass(frozen=True)
 class Incident:
-    """A change to the stream.
+    """Something that happens to a model in production.
 
     Attributes
     ----------
@@ -34,8 +53,22 @@ class Incident:
         What a good engineer does about it.
     apply
         Takes rows as logged without the incident, returns a changed copy.
-    repairable
-        Whether it is a fault of a feed, whose owner can repair it.
+    visible
+        What can be seen of it, and where first.
+    owner
+        Who can end it, a name of `OWNERS`; empty where nobody can, or nothing is to be ended.
+    release
+        What a colleague makes champion when it strikes, a name of
+        `training.bad_releases.BAD_RELEASES`; empty for nothing.
+    label_days
+        How many days later labels come.
+    blinds
+        Whether nobody watches while it lasts: no rule is looked at.
+    world
+        Whether it happens to the flights themselves: then no data is wrong, and no flight was
+        otherwise before.
+    lasts
+        Days after which it ends by itself in a drill; 0 for one that stays.
     """
 
     name: str
@@ -44,7 +77,18 @@ class Incident:
     changed: tuple[str, ...]
     response: str
     apply: Callable[[pd.DataFrame], pd.DataFrame]
-    repairable: bool = True
+    visible: str
+    owner: str = ""
+    release: str = ""
+    label_days: int = 0
+    blinds: bool = False
+    world: bool = False
+    lasts: int = 0
+
+    @property
+    def repairable(self) -> bool:
+        """Whether it is a fault of what is delivered, whose owner can repair it."""
+        return self.owner in (FEED, DESK)
 
 
 def _nothing(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,6 +127,35 @@ def _gaps(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(dep_delay=rows["dep_delay"].mask(empty))
 
 
+def _new_carrier(rows: pd.DataFrame) -> pd.DataFrame:
+    names = rows["carrier"].astype("str").replace(_RENAMED, _NEW_NAME)
+    return rows.assign(carrier=names.astype("category"))
+
+
+def _half_day_clock(rows: pd.DataFrame) -> pd.DataFrame:
+    """Write the hours of one desk as a clock with twelve of them does."""
+    there = rows["origin"] == _REFACTORED_DESK
+    return rows.assign(hour=rows["hour"].where(~there, rows["hour"] % 12))
+
+
+def _storm(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out an airport's day, and draw the other flights anew, those that left late more often.
+
+    Who is drawn depends on what is known at push-back alone, so the relation to the label stays.
+    """
+    closed = (rows["origin"] == _CLOSED) & rows["hour"].between(*_CLOSED_HOURS)
+    left = rows[~closed]
+    days = [_stormy(day) for _, day in left.groupby("date", sort=False)]
+    return pd.concat(days) if days else left
+
+
+def _stormy(day: pd.DataFrame) -> pd.DataFrame:
+    weights = np.where(day["dep_delay"] > LATE_MINUTES, _STORM_WEIGHT, 1.0)
+    lot = np.random.default_rng((_STORM_LOT, day["date"].iloc[0].toordinal()))
+    drawn = lot.choice(len(day), size=len(day), p=weights / weights.sum())
+    return day.iloc[np.sort(drawn)]
+
+
 _CATALOGUE = (
     Incident(
         "none",
@@ -91,7 +164,7 @@ _CATALOGUE = (
         (),
         "Dismiss: nothing is wrong.",
         _nothing,
-        repairable=False,
+        "Nothing, or an alarm by chance or by season: the rule beside the model falls as well.",
     ),
     Incident(
         "clock",
@@ -102,6 +175,10 @@ _CATALOGUE = (
         "Have the feed repaired; retraining on drifted weeks is a stopgap, for a model that has "
         "learned the new meaning reads the repaired feed wrongly.",
         _clock,
+        "Hardly a delay below 15 minutes in the rows; the share called late jumps on the first "
+        "day, accuracy follows with the labels.",
+        owner=FEED,
+        lasts=56,
     ),
     Incident(
         "hours",
@@ -110,6 +187,9 @@ _CATALOGUE = (
         ("X", "Y|X"),
         "Fix upstream: the unit is a broken contract.",
         _hours,
+        "Hardly any flight is called late from the first day on; no delay is above 20.",
+        owner=FEED,
+        lasts=42,
     ),
     Incident(
         "dead-weather",
@@ -118,6 +198,9 @@ _CATALOGUE = (
         ("X",),
         "Fix upstream: the model gets by without weather for a while.",
         _dead_weather,
+        "All weather columns are empty from the first day on; accuracy hardly moves.",
+        owner=FEED,
+        lasts=42,
     ),
     Incident(
         "padding",
@@ -127,7 +210,7 @@ _CATALOGUE = (
         "Retrain: the relation itself has changed, and the old one will not come back. That gains "
         "back only a part: in the new world the rule is wrong more often, too.",
         _padding,
-        repairable=False,
+        "Inputs stay as they are; accuracy falls once labels are in, and the rule's with it.",
     ),
     Incident(
         "timezone",
@@ -136,6 +219,9 @@ _CATALOGUE = (
         ("X", "Y|X"),
         "Fix upstream: accuracy hardly moves, only a comparison of inputs finds it.",
         _timezone,
+        "The hours of all flights run from 5 to 3 instead of 5 to 23: drift, and no loss.",
+        owner=FEED,
+        lasts=42,
     ),
     Incident(
         "refused",
@@ -146,6 +232,9 @@ _CATALOGUE = (
         "Have the feed repaired; until then leave incomplete flights out, so that one of them "
         "does not cost hundreds their answer.",
         _gaps,
+        "Requests refused from the first hour on, with the reason in the service's log.",
+        owner=FEED,
+        lasts=14,
     ),
     Incident(
         "celsius",
@@ -154,6 +243,107 @@ _CATALOGUE = (
         ("X", "Y|X"),
         "Fix upstream, or convert at the border and test the unit.",
         _celsius,
+        "Temperatures drift by more than any season; accuracy hardly moves.",
+        owner=FEED,
+        lasts=42,
+    ),
+    Incident(
+        "new-carrier",
+        "An airline under a new name",
+        "After a merger one airline's flights arrive under a code that training has never seen.",
+        ("X",),
+        "Nothing at once: unknown names are scored as missing. The next regular training learns "
+        "them.",
+        _new_carrier,
+        "A share of unknown airlines from the first day on; accuracy does not move.",
+    ),
+    Incident(
+        "storm",
+        "An airport closed by a storm",
+        "A storm closes Newark for three days; at the other airports many flights leave late.",
+        ("X",),
+        "Nothing: the flights are really like that. It ends by itself, and a model that learned "
+        "from these days would be wrong afterwards.",
+        _storm,
+        "Flights missing at one airport, many called late, accuracy low: with the rule's.",
+        world=True,
+        lasts=3,
+    ),
+    Incident(
+        "desk-skew",
+        "One desk's hours after a refactoring",
+        "A new release of the desks' software writes LaGuardia's hours with a twelve-hour clock: "
+        "what the model is asked there differs from what it learned.",
+        ("X", "Y|X"),
+        "Have that release reverted. Accuracy hardly moves; only the inputs, by desk, show it.",
+        _half_day_clock,
+        "No hour above 11 at one of three desks; the other two as ever.",
+        owner=DESK,
+        lasts=42,
+    ),
+    Incident(
+        "worse-release",
+        "A worse model promoted",
+        "A colleague promotes by hand, past the gate, a model that learned from as many late "
+        "flights as punctual ones, which in the world are far more.",
+        (),
+        "Roll back. The inputs are as they were; what changed is the version.",
+        _nothing,
+        "A forced entry in the promotion log; far more flights called late, and a lower accuracy, "
+        "from that version's first day on.",
+        owner="release",
+        release="worse",
+        lasts=42,
+    ),
+    Incident(
+        "stuck-release",
+        "A model stuck on one answer",
+        "A colleague promotes by hand, past the gate, a model whose training rate was a typing "
+        "error: it gives every flight the same probability.",
+        (),
+        "Roll back. A model that never says late is right for most flights and of no use.",
+        _nothing,
+        "No flight is called late, and all probabilities are equal, from that version's first day.",
+        owner="release",
+        release="stuck",
+        lasts=28,
+    ),
+    Incident(
+        "slow-release",
+        "A slow new version",
+        "A colleague promotes by hand a version in which every tree is stored many times over: the "
+        "same answers at many times the work.",
+        (),
+        "Roll back: accuracy is as it was, but answers come too late for some who asked.",
+        _nothing,
+        "Milliseconds by version in the service's log; accuracy, inputs and answers as they were.",
+        owner="release",
+        release="slow",
+        lasts=42,
+    ),
+    Incident(
+        "late-labels",
+        "Labels come late",
+        "The pipeline that brings arrivals back is stuck in a queue: labels come two weeks later.",
+        (),
+        "Have it unstuck, and leave the model alone: nothing is known against it.",
+        _nothing,
+        "The share of labels that are in falls to nothing; inputs and answers as they were.",
+        owner="labels",
+        label_days=_LATE_LABEL_DAYS,
+        lasts=28,
+    ),
+    Incident(
+        "monitoring-dead",
+        "Nobody watches",
+        "The job that evaluates the alert rules has died: whatever happens now, no alert comes.",
+        (),
+        "Have it restarted, then look at what was missed. No alert is not good news.",
+        _nothing,
+        "The dashboard's last evaluation is days old.",
+        owner="monitoring",
+        blinds=True,
+        lasts=42,
     ),
 )
 INCIDENTS: Mapping[str, Incident] = {incident.name: incident for incident in _CATALOGUE}

@@ -83,7 +83,8 @@ class Week:
     struck
         Whether an incident hit any of it: the truth, which no monitor sees.
     unharmed
-        The same flights, in the same order, as they were before it hit; None where none did.
+        The same flights, in the same order, as they were before it hit; None where none did, or
+        only what happened to the flights themselves.
     """
 
     number: int
@@ -142,16 +143,14 @@ class Stream:
             rows = self.flights[self.flights["date"].between(str(monday), str(sunday))]
         else:
             rows = draw_days(self.flights, self.seed, monday, sunday)
-        unharmed = rows
-        label_at = self._label_times(rows)
+        rows = rows.assign(label_at=self._label_times(rows))
         generator = np.random.default_rng((self.seed or 0, number, _STRIKES))
-        struck = False
-        for strike in self.strikes:
-            hit = _hit(strike, rows, generator)
-            struck = struck or bool(hit.any())
-            rows = _changed(strike.incident, rows, hit)
-        flights = rows.assign(label_at=label_at.to_numpy())
-        return Week(number, monday, flights, struck, unharmed if struck else None)
+        in_the_world = [strike for strike in self.strikes if strike.incident.world]
+        others = [strike for strike in self.strikes if not strike.incident.world]
+        rows, changed = _struck(in_the_world, rows, generator)
+        unharmed = rows.drop(columns="label_at")
+        rows, harmed = _struck(others, rows, generator)
+        return Week(number, monday, rows, changed or harmed, unharmed if harmed else None)
 
     def broken_feeds(self, first: date, last: date) -> tuple[Strike, ...]:
         """Return the strikes whose owner could repair a feed, there on all days of a stretch."""
@@ -187,10 +186,28 @@ def _hit(strike: Strike, rows: pd.DataFrame, generator: np.random.Generator) -> 
     return generator.random(len(rows)) < chance
 
 
+def _struck(
+    strikes: Sequence[Strike], rows: pd.DataFrame, generator: np.random.Generator
+) -> tuple[pd.DataFrame, bool]:
+    """Return the rows after some strikes, one after the other, and whether any was hit."""
+    struck = False
+    for strike in strikes:
+        hit = _hit(strike, rows, generator)
+        struck = struck or bool(hit.any())
+        late = hit.astype(int) * pd.Timedelta(days=strike.incident.label_days)
+        rows = _changed(strike.incident, rows.assign(label_at=rows["label_at"] + late), hit)
+    return rows, struck
+
+
 def _changed(incident: Incident, rows: pd.DataFrame, hit: np.ndarray) -> pd.DataFrame:
-    """Return the rows with the incident applied to those that are hit, in the same order."""
+    """Return the rows with the incident applied to those that are hit, in order of date.
+
+    Unless it happens to the world, they are as many as before, in the same order.
+    """
     if hit.all():
         return incident.apply(rows)
-    order = np.concatenate([np.flatnonzero(~hit), np.flatnonzero(hit)])
     parts = [rows[~hit], incident.apply(rows[hit])]
+    if incident.world:
+        return pd.concat(parts).sort_values("date", kind="stable")
+    order = np.concatenate([np.flatnonzero(~hit), np.flatnonzero(hit)])
     return pd.concat(parts).iloc[np.argsort(order)]
