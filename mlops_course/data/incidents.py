@@ -69,6 +69,9 @@ class Incident:
         otherwise before.
     lasts
         Days after which it ends by itself in a drill; 0 for one that stays.
+    responses
+        What the best of all drills does about it, by the names of `shifts.prices.ACTIONS`, in
+        order.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Incident:
     blinds: bool = False
     world: bool = False
     lasts: int = 0
+    responses: tuple[str, ...] = ()
 
     @property
     def repairable(self) -> bool:
@@ -165,6 +169,7 @@ _CATALOGUE = (
         "Dismiss: nothing is wrong.",
         _nothing,
         "Nothing, or an alarm by chance or by season: the rule beside the model falls as well.",
+        responses=("dismiss",),
     ),
     Incident(
         "clock",
@@ -179,6 +184,7 @@ _CATALOGUE = (
         "day, accuracy follows with the labels.",
         owner=FEED,
         lasts=56,
+        responses=("declare", "fix-feed"),
     ),
     Incident(
         "hours",
@@ -190,6 +196,7 @@ _CATALOGUE = (
         "Hardly any flight is called late from the first day on; no delay is above 20.",
         owner=FEED,
         lasts=42,
+        responses=("declare", "fix-feed"),
     ),
     Incident(
         "dead-weather",
@@ -201,6 +208,7 @@ _CATALOGUE = (
         "All weather columns are empty from the first day on; accuracy hardly moves.",
         owner=FEED,
         lasts=42,
+        responses=("fix-feed",),
     ),
     Incident(
         "padding",
@@ -211,6 +219,7 @@ _CATALOGUE = (
         "back only a part: in the new world the rule is wrong more often, too.",
         _padding,
         "Inputs stay as they are; accuracy falls once labels are in, and the rule's with it.",
+        responses=("retrain",),
     ),
     Incident(
         "timezone",
@@ -222,6 +231,7 @@ _CATALOGUE = (
         "The hours of all flights run from 5 to 3 instead of 5 to 23: drift, and no loss.",
         owner=FEED,
         lasts=42,
+        responses=("fix-feed",),
     ),
     Incident(
         "refused",
@@ -235,6 +245,7 @@ _CATALOGUE = (
         "Requests refused from the first hour on, with the reason in the service's log.",
         owner=FEED,
         lasts=14,
+        responses=("hold", "declare", "fix-feed"),
     ),
     Incident(
         "celsius",
@@ -246,6 +257,7 @@ _CATALOGUE = (
         "Temperatures drift by more than any season; accuracy hardly moves.",
         owner=FEED,
         lasts=42,
+        responses=("fix-feed",),
     ),
     Incident(
         "new-carrier",
@@ -256,6 +268,7 @@ _CATALOGUE = (
         "them.",
         _new_carrier,
         "A share of unknown airlines from the first day on; accuracy does not move.",
+        responses=("dismiss",),
     ),
     Incident(
         "storm",
@@ -268,6 +281,7 @@ _CATALOGUE = (
         "Flights missing at one airport, many called late, accuracy low: with the rule's.",
         world=True,
         lasts=3,
+        responses=("dismiss",),
     ),
     Incident(
         "desk-skew",
@@ -280,6 +294,7 @@ _CATALOGUE = (
         "No hour above 11 at one of three desks; the other two as ever.",
         owner=DESK,
         lasts=42,
+        responses=("revert-desk",),
     ),
     Incident(
         "worse-release",
@@ -294,6 +309,7 @@ _CATALOGUE = (
         owner="release",
         release="worse",
         lasts=42,
+        responses=("roll-back",),
     ),
     Incident(
         "stuck-release",
@@ -307,6 +323,7 @@ _CATALOGUE = (
         owner="release",
         release="stuck",
         lasts=28,
+        responses=("roll-back",),
     ),
     Incident(
         "slow-release",
@@ -320,6 +337,7 @@ _CATALOGUE = (
         owner="release",
         release="slow",
         lasts=42,
+        responses=("roll-back",),
     ),
     Incident(
         "late-labels",
@@ -332,6 +350,7 @@ _CATALOGUE = (
         owner="labels",
         label_days=_LATE_LABEL_DAYS,
         lasts=28,
+        responses=("chase-labels",),
     ),
     Incident(
         "monitoring-dead",
@@ -344,6 +363,7 @@ _CATALOGUE = (
         owner="monitoring",
         blinds=True,
         lasts=42,
+        responses=("restart-monitoring",),
     ),
 )
 INCIDENTS: Mapping[str, Incident] = {incident.name: incident for incident in _CATALOGUE}

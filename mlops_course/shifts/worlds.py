@@ -1,0 +1,57 @@
+"""The flights of a shift: what the first models learn from, and what production delivers."""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import pandas as pd
+
+from mlops_course.core.workspace import Workspace
+from mlops_course.data.flights import (
+    FIRST_DAY,
+    FIRST_HELD_OUT,
+    LAST_HELD_OUT,
+    labelled,
+    load_flights,
+)
+from mlops_course.data.stream import WEEK, Stream
+from mlops_course.drift.calm_weeks import ROLLING_WEEKS, Reference, fit_reference
+from mlops_course.shifts.plans import Shift
+from mlops_course.training.trainer import TrainingResult, train
+
+LAST_OF_FORMER = date(2013, 2, 17)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class World:
+    """What is there when a shift begins.
+
+    Attributes
+    ----------
+    rows
+        The flights of winter, which the champion learned from.
+    former, champion
+        The model that served before, from fewer weeks, and the one that serves.
+    stream
+        What production delivers, incidents included.
+    reference
+        What its inputs are compared with.
+    """
+
+    rows: pd.DataFrame = field(repr=False)
+    former: TrainingResult
+    champion: TrainingResult
+    stream: Stream
+    reference: Reference
+
+
+def open_world(workspace: Workspace, shift: Shift) -> World:
+    """Load a shift's flights and train the two models that are there when it begins."""
+    winter = load_flights(workspace, FIRST_DAY, LAST_HELD_OUT)
+    rows = labelled(winter[winter["date"] < pd.Timestamp(FIRST_HELD_OUT)])
+    early = rows[rows["date"] <= pd.Timestamp(LAST_OF_FORMER)]
+    production = load_flights(workspace, shift.first - WEEK, shift.last + WEEK)
+    before = load_flights(workspace, shift.first - ROLLING_WEEKS * WEEK, shift.first - DAY)
+    strikes = tuple(one.strike for one in shift.planned)
+    stream = Stream(production, shift.first, strikes, shift.seed)
+    return World(rows, train(early), train(rows), stream, fit_reference(winter, before))
