@@ -121,7 +121,7 @@ def outcome(drill: Drill, planned: Planned, others: Mapping[str, Drill]) -> Outc
 
 
 def _left_alone(drill: Drill, first: date, others: Mapping[str, Drill]) -> bool:
-    """Return whether for four weeks nothing was made worse than by leaving all alone, or in vain."""
+    """Return whether for four weeks nothing was made worse, and nobody was called in vain."""
     last = first + AFTER_DAYS * DAY
     own = _days(drill, first, last)
     left = _days(others[NOTHING], first, last)
