@@ -68,6 +68,10 @@ class Strike:
         grown = ((day - self.first).days + 1) / (self.onset_days + 1)
         return self.severity * min(grown, 1.0)
 
+    def meets(self, first: date, last: date) -> bool:
+        """Return whether it is there on any day of a stretch."""
+        return self.first <= last and (self.last is None or self.last >= first)
+
 
 @dataclass(frozen=True)
 class Week:
@@ -85,6 +89,8 @@ class Week:
     unharmed
         The same flights, in the same order, as they were before it hit; None where none did, or
         only what happened to the flights themselves.
+    blind
+        Whether nobody watched on a day of it.
     """
 
     number: int
@@ -92,6 +98,7 @@ class Week:
     flights: pd.DataFrame
     struck: bool
     unharmed: pd.DataFrame | None = None
+    blind: bool = False
 
     def seen_at(self, moment: date) -> pd.DataFrame:
         """Return the flights as they look at the beginning of a day.
@@ -146,11 +153,25 @@ class Stream:
         rows = rows.assign(label_at=self._label_times(rows))
         generator = np.random.default_rng((self.seed or 0, number, _STRIKES))
         in_the_world = [strike for strike in self.strikes if strike.incident.world]
-        others = [strike for strike in self.strikes if not strike.incident.world]
+        others = [one for one in self.strikes if not (one.incident.world or one.incident.release)]
         rows, changed = _struck(in_the_world, rows, generator)
         unharmed = rows.drop(columns="label_at")
         rows, harmed = _struck(others, rows, generator)
-        return Week(number, monday, rows, changed or harmed, unharmed if harmed else None)
+        before = unharmed if harmed else None
+        blind = any(strike.incident.blinds and strike.meets(monday, sunday) for strike in others)
+        return Week(number, monday, rows, changed or harmed, before, blind)
+
+    def releases(self, number: int) -> tuple[str, ...]:
+        """Return what colleagues make champion in a week: names of `training.bad_releases`.
+
+        Such an incident changes no flight, so that no week is struck by it.
+        """
+        monday = self.first + (number - 1) * WEEK
+        return tuple(
+            strike.incident.release
+            for strike in self.strikes
+            if strike.incident.release and monday <= strike.first < monday + WEEK
+        )
 
     def broken_feeds(self, first: date, last: date) -> tuple[Strike, ...]:
         """Return the strikes whose owner could repair a feed, there on all days of a stretch."""
