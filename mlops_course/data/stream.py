@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.data.features import CATEGORICAL
 from mlops_course.data.flights import draw_days
 from mlops_course.data.incidents import Incident
 
@@ -227,8 +228,17 @@ def _changed(incident: Incident, rows: pd.DataFrame, hit: np.ndarray) -> pd.Data
     """
     if hit.all():
         return incident.apply(rows)
-    parts = [rows[~hit], incident.apply(rows[hit])]
+    if not hit.any():
+        return rows
+    joined = _joined(rows[~hit], incident.apply(rows[hit]))
     if incident.world:
-        return pd.concat(parts).sort_values("date", kind="stable")
+        return joined.sort_values("date", kind="stable")
     order = np.concatenate([np.flatnonzero(~hit), np.flatnonzero(hit)])
-    return pd.concat(parts).iloc[np.argsort(order)]
+    return joined.iloc[np.argsort(order)]
+
+
+def _joined(calm: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
+    """Return both one after the other; names that only one of them knows stay categories."""
+    joined = pd.concat([calm, changed])
+    names = [name for name in CATEGORICAL if joined[name].dtype != "category"]
+    return joined.astype(dict.fromkeys(names, "category"))

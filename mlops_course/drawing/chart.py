@@ -152,6 +152,8 @@ def describe(state: RunState) -> str:
         told.append(f"flights unanswered in {week_numbers(gaps)}")
     if silent := [week.number for week in state.weeks if not has_accuracy(week)]:
         told.append(f"accuracy unknown in {week_numbers(silent)}")
+    if unwatched := [week.number for week in state.weeks if not week.watched]:
+        told.append(f"the rules were not evaluated for {week_numbers(unwatched)}")
     return f"{'; '.join(told)}."
 
 
@@ -340,6 +342,8 @@ def _tooltip(week: WeekScored, model: str) -> str:
     told.append(model)
     if week.alert:
         told.append("alert")
+    if not week.watched:
+        told.append("the rules were not evaluated")
     return f"Week {week.number} from {day(week.week)}: {', '.join(told)}"
 
 

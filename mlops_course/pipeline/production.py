@@ -104,8 +104,7 @@ def score_week(
     calibration
         The champion's, for the estimate without labels.
     champion
-        The model that the service answers with, to say what it sees of the week's examples;
-        without it there are none.
+        The model that the service answers with, for the week's examples; without it none are told.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from mlops_course.pipeline.state import (
     stage_state,
     threshold_of,
 )
-from mlops_course.telling import wording
+from mlops_course.telling import standing, wording
 from mlops_course.telling.wording import counted, percent
 
 NO_FIGURE = "–"
@@ -141,7 +141,7 @@ def _headline(state: RunState, stage: str, record: StageRecord | None) -> str:
     if record is None:
         return stage_texts()[stage].short
     if stage == "monitor" and record.state == "running" and state.weeks:
-        return wording.week_reached(state)
+        return standing.week_reached(state)
     return record.headline or record.message
 
 

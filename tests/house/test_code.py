@@ -54,8 +54,8 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "telling": (
-        *("wording", "advice", "setting_string", "content", "beside", "signals", "narrator"),
-        "gate_words",
+        *("wording", "standing", "advice", "setting_string", "content", "beside", "signals"),
+        *("narrator", "gate_words"),
     ),
     "drawing": ("markup", "chart", "weekly", "loop", "versions", "flights"),
     "picture": ("views", "panel", "alert_log", "question", "hindsight", "poster"),

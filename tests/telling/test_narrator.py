@@ -30,7 +30,7 @@ from mlops_course.pipeline.events import (
 )
 from mlops_course.pipeline.state import RunState, advance, fold
 from mlops_course.telling.narrator import story
-from mlops_course.telling.wording import status
+from mlops_course.telling.standing import status
 
 TRAINED = StageFinished("train", 1, 0.5, "accuracy 0.920", {"accuracy": 0.92})
 
