@@ -369,7 +369,7 @@ def _values(state: RunState, scale: Scale, live: bool) -> Iterator[Markup]:
 
 
 def _silences(state: RunState, scale: Scale) -> Iterator[Markup]:
-    """Yield why accuracy is unknown, above the marks of such weeks; once for weeks in a row."""
+    """Yield why nothing was known or nobody looked, at the foot; once for weeks in a row."""
     for words, group in groupby(state.weeks, key=_silence):
         if not words:
             continue
@@ -379,6 +379,9 @@ def _silences(state: RunState, scale: Scale) -> Iterator[Markup]:
 
 
 def _silence(week: WeekScored) -> str:
-    if has_accuracy(week):
-        return ""
-    return "no labels" if week.answered else "no answers"
+    words = []
+    if not has_accuracy(week):
+        words.append("no labels" if week.answered else "no answers")
+    if not week.watched:
+        words.append("rules not evaluated")
+    return ", ".join(words)

@@ -232,6 +232,8 @@ class _Run:
             yield from cycles.react(week, result, self.firing)
         alerted = sum(event.alert for event in scored)
         headline = f"{_counted(alerted, 'alert')} in {_counted(len(scored), 'week')}"
+        blind = sum(not event.watched for event in scored)
+        headline += f", {blind} without rules" if blind else ""
         yield StageFinished("monitor", FIRST_CYCLE, spent, headline, summary(scored))
 
     def _release_by_hand(self, release: str) -> Steps[None]:

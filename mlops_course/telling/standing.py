@@ -166,9 +166,11 @@ def _accuracy_verdict(state: RunState, low: Sequence[WeekScored]) -> str:
         after = f"{_share_of_weeks(state, low)} (mean {percent(found.alarmed)})"
         after += f", {models} models served in turn" if models > 1 else ""
     else:
-        after = f"after {_last_change(state)} {found.recovered:.1%}"
+        changed = _last_change(state)
+        after = f"after {changed} {found.recovered:.1%}"
         if found.otherwise is not None:
-            after += f", where the old model would have had {found.otherwise:.1%}"
+            other = "old model" if changed == "retraining" else "one that went"
+            after += f", where the {other} would have had {found.otherwise:.1%}"
     return f"week {low[0].number}: {before}{low[0].accuracy:.1%} that week; {after}."
 
 

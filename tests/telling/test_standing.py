@@ -8,15 +8,18 @@ from handmade import (
     alert,
     drift_run,
     finished,
+    forced,
     silent_run,
     silent_week,
     started,
     unanswered_alert,
     unlabelled_week,
+    unwatched_week,
     week,
 )
 
 from mlops_course.pipeline.events import (
+    RolledBack,
     StageFailed,
     StageFinished,
     StageStarted,
@@ -140,3 +143,26 @@ def test_words_when_weeks_are_silent_then_never_show_a_number_that_is_none(cut):
 )
 def test_way_back_when_cycles_begin_then_says_what_it_carries(events, words):
     assert standing.way_back(fold(events)) == words
+
+
+def test_verdict_when_no_rule_was_evaluated_then_no_alert_is_not_all_it_says():
+    assert standing.verdict(told(week(1, 0.95), unwatched_week(2, 0.80))) == (
+        "No alert in 2 weeks; mean accuracy 87.5%. The rules were not evaluated for week 2."
+    )
+
+
+def test_verdict_when_somebody_rolled_back_then_says_that_and_no_retraining():
+    bad = week(4, 0.80, "2", former_accuracy=0.93)
+    back = RolledBack(bad.week, "2", "1", "Back.", "abc")
+    state = told(
+        week(3, 0.95), forced(3), bad, alert(bad), back, week(5, 0.92, former_accuracy=0.8)
+    )
+    assert standing.verdict(state) == (
+        "First alert in week 4: 95.0% before, 80.0% that week; after rolling back 92.0%, where the "
+        "one that went would have had 80.0%."
+    )
+
+
+def test_urgent_when_a_colleague_promoted_past_the_gate_then_says_so_at_once():
+    said = standing.urgent(told(week(3, 0.95), forced(3)))
+    assert said.startswith("Promoted by hand, week 3, 16 Sep. v2 serves instead of v1")

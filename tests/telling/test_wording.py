@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 from handmade import (
     drift_run,
+    forced,
     monday,
     silent_week,
+    started,
     two_day_week,
+    unwatched_week,
     week,
 )
 
@@ -111,3 +114,18 @@ def test_log_text_when_a_version_serves_again_then_says_which_and_the_picture_it
 def test_week_line_when_days_are_too_few_then_says_that_they_cannot_tell():
     assert "1,800 labels of 2 days cannot tell" in wording.terminal_line(two_day_week(1, 0.6))
     assert "cannot tell" not in wording.terminal_line(week(1, 0.6))
+
+
+def test_promotion_when_it_was_by_hand_then_every_form_of_it_says_so():
+    entry = forced(3, "31", "32")
+    state = fold([*started("31"), week(3, 0.95, "31"), entry, week(4, 0.9, "32")])
+    line = wording.terminal_line(entry)
+    assert line.startswith("promoted  version 32 by hand, past the gate. FORCED, ")
+    assert wording.entry_title(entry) == "Promoted by hand"
+    assert "past the gate. The promotion log has: FORCED, " in wording.log_text(state, entry)
+    assert wording.still_line(state, entry) == ("Week 3. Promoted by hand, past the gate: model 2.")
+
+
+def test_week_line_when_no_rule_was_evaluated_then_says_so():
+    assert wording.terminal_line(unwatched_week(4, 0.8)).endswith("no rule evaluated")
+    assert "evaluated" not in wording.terminal_line(week(4, 0.8))
