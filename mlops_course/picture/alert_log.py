@@ -63,7 +63,8 @@ def debrief(state: RunState, story: str, response: str) -> Markup:
 
 
 def _entry(state: RunState, place: int, entry: LogEntry) -> Markup:
-    kind = "told" if isinstance(entry, Told) else _KINDS[type(entry)]
+    past_the_gate = isinstance(entry, Promoted) and entry.by_hand
+    kind = "told" if past_the_gate or isinstance(entry, Told) else _KINDS[type(entry)]
     sign = icon(kind) if kind in _WITH_ICON else element("i", class_=f"mls-sign-{kind}")
     return element(
         "li",

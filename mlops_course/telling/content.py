@@ -227,6 +227,8 @@ def _accuracy_tile(state: RunState, week: WeekScored) -> Tile:
     note = f"{few}{wording.why_unknown(week)}, alert below {line}"
     if can_tell(week):
         note = f"{few}upper bound {week.upper:.1%}: alert if even that is below {line}"
+    if not week.watched:
+        note = f"{few}the rules were not evaluated for this week"
     bad = any(alert.rule == ACCURACY_RULE for alert in alerts_of(state, week.week))
     return Tile(ACCURACY, f"{week.accuracy:.1%}", note, bad)
 

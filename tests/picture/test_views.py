@@ -362,8 +362,14 @@ def test_log_when_no_rule_was_evaluated_then_says_for_which_weeks_with_entries_a
     words = "The rules were not evaluated for weeks 2 and 3."
     quiet = fold([week(1, 0.95), unwatched_week(2, 0.95), unwatched_week(3, 0.95)])
     assert words in alert_log.log(quiet) and "No alert so far." in alert_log.log(quiet)
-    assert words in alert_log.log(fold([*quiet.weeks, forced(3)]))
+    promoted = alert_log.log(fold([*quiet.weeks, forced(3)]))
+    assert words in promoted and 'data-kind="told"' in promoted  # and not as something done well
     assert "evaluated" not in alert_log.log(fold(drift_run()))
+
+
+def test_accuracy_tile_when_no_rule_was_evaluated_then_promises_no_alert():
+    accuracy = content.tiles_of(fold([unwatched_week(1, 0.80)]))[0]
+    assert accuracy.note == "the rules were not evaluated for this week" and not accuracy.bad
 
 
 def test_chart_when_no_rule_was_evaluated_then_says_so_of_the_week_and_of_the_run():
