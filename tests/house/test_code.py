@@ -33,7 +33,7 @@ FLOORS = {
         *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
     ),
     "data": ("features", "flights", "incidents", "stream", "quality", "tables", "periods"),
-    "training": ("environment", "model", "evaluation", "trainer", "tracking"),
+    "training": ("environment", "model", "evaluation", "trainer", "tracking", "bad_releases"),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),
@@ -49,6 +49,7 @@ FLOORS = {
         *("state", "mystery"),
     ),
     "retraining": (*("safeguards", "matrix", "keeping", "worlds", "building", "trials", "oracle"),),
+    "shifts": (*("plans", "prices", "systems", "ledger", "retraining", "watching", "worlds"),),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
@@ -63,6 +64,10 @@ FLOORS = {
         *("settings", "widget", "recording", "kept", "runner", "others", "session", "screen"),
         *("simulator", "standalone"),
     ),
+    "oncall": (
+        *("state", "acting", "looks", "engine", "skilled", "players", "scoring", "records"),
+    ),
+    "console": ("page", "views", "ending", "keeping", "session", "widget", "console"),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
         *("watch", "release", "reset", "main"),
