@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from mlops_course.oncall.scoring import Score
 from mlops_course.oncall.state import Drill
 from mlops_course.shifts.plans import DEFAULT_LEVEL, Shift, draw_shift
 from mlops_course.shifts.prices import ACTIONS, SILENT
-from mlops_course.shifts.systems import Rehearsed
+from mlops_course.shifts.systems import Rehearsed, System
 from mlops_course.shifts.worlds import open_world
 
 REFRESH_SECONDS = 0.1
@@ -49,6 +48,9 @@ class OnCall:
         The folder in which the steps are kept; by default that of `workspace.open_workspace`.
     play
         A name of `players.PLAYERS`: that one plays the shift to its end, and nothing is kept.
+    live
+        Whether the shift is played on a real registry and a real service, or in memory, where all
+        is the same and quicker; by default on the real ones, unless a scripted player plays.
     fresh
         Begin anew: what was kept of this shift is put aside.
 
@@ -75,6 +77,7 @@ class OnCall:
         shift: Shift | None = None,
         workspace: Workspace | str | Path | None = None,
         play: str | None = None,
+        live: bool | None = None,
         fresh: bool = False,
     ) -> None:
         if play is not None and play not in PLAYERS:
@@ -86,23 +89,23 @@ class OnCall:
         self.shift = shift if shift is not None else draw_shift(seed, level)
         self._called = repr_of(seed, level, shift)
         home = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
-        world = open_world(home, self.shift)
-        watched = play not in UNWATCHED
+        self._home = home
+        self._world = open_world(home, self.shift)
+        self._watched = play not in UNWATCHED
         self.view = ConsoleView(self.title)
         self._kept = KeptConsole()
         self._at = 0
         self._next = 0.0
         self._drawing = threading.RLock()
-        keeper = Keeper(home, self.shift) if play is None else None
-        if keeper is not None and fresh:
-            keeper.claim()
-            keeper.put_aside()
-        self._session = Session(
-            lambda: Engine(self.shift, world, Rehearsed(), watched=watched),
-            keeper,
-            self._changed,
-        )
-        weakref.finalize(self, partial(_let_go, self._session, keeper))
+        self._keeper = Keeper(home, self.shift) if play is None else None
+        if self._keeper is not None and fresh:
+            self._keeper.claim()
+            self._keeper.put_aside()
+        is_live = play is None if live is None else live
+        if is_live:  # on the thread of the cells, where no other import gets it half made
+            import mlops_course.shifts.live  # noqa: F401
+        self._session = Session(self._open_engine, self._keeper, self._changed, live=is_live)
+        weakref.finalize(self, _let_go, self._session, self._keeper)
         self.view.obey(self._obey)
         if play is not None:
             self._session.play(PLAYERS[play])
@@ -170,12 +173,14 @@ class OnCall:
         """Be the console that plays this shift, where another one does."""
         self._session.wait()
         self._session.take_over()
+        self._session.wait()
 
     def begin_again(self) -> None:
         """Begin the shift anew; what was kept of it is put aside."""
         self._session.wait()
         self._at = 0
         self._session.begin_again()
+        self._session.wait()
 
     def close(self) -> None:
         """Stop, and let other consoles play this shift."""
@@ -232,6 +237,15 @@ class OnCall:
         """Show the live widget, and what stands in its place where no kernel runs."""
         self._kept.show(self.text(), self.picture(), self.view)
 
+    def _open_engine(self, live: bool) -> Engine:
+        system: System = Rehearsed()
+        if live:
+            from mlops_course.shifts.live import open_live
+
+            name = self._keeper.place_for_live() if self._keeper is not None else "live"
+            system = open_live(self._home, name)
+        return Engine(self.shift, self._world, system, watched=self._watched)
+
     # ---- what the page asks, and how it is shown
 
     def _obey(self, message: Mapping[str, Any]) -> None:
@@ -248,10 +262,10 @@ class OnCall:
         match message:
             case {"look": str(name)}:
                 self._at = 0
-                session.look(name)
+                session.look(name, apart=session.is_live)
             case {"act": str(name), **options}:
-                apart = name in ACTIONS and ACTIONS[name].minutes >= LONG_MINUTES
-                session.act(name, apart=apart, **_options(options))
+                is_long = name in ACTIONS and ACTIONS[name].minutes >= LONG_MINUTES
+                session.act(name, apart=is_long or session.is_live, **_options(options))
             case {"order": "next-day" | "wait" as order}:
                 session.pass_days(until_called=order == "wait", apart=True)
             case {"order": "stop"}:
@@ -259,7 +273,7 @@ class OnCall:
             case {"order": "score"}:
                 session.judge(apart=True)
             case {"order": "take-over"}:
-                session.take_over(apart=True)
+                session.take_over()
             case {"order": "begin-again"}:
                 self.begin_again()
             case {"page": int(at)}:

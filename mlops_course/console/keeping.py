@@ -6,6 +6,7 @@ runs; another may take the shift over, and the first one sees that before its ne
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -113,6 +114,14 @@ class Keeper:
         if self._claimed_by() == self._console:
             with suppress(OSError):
                 self._claim.unlink(missing_ok=True)
+
+    def place_for_live(self) -> str:
+        """Return the name of a folder for this console's real system; forget those left over."""
+        begin = f"{self.path.stem}-live-"
+        for old in self.path.parent.glob(f"{begin}*"):
+            if not holders.others(old):
+                shutil.rmtree(old, ignore_errors=True)
+        return f"{begin}{self._console[:8]}"
 
     def _write_claim(self, own: Holder) -> None:
         try:

@@ -4,18 +4,18 @@ Clicks and long work come from threads of their own: whoever reads the drill hol
 """
 
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any, TypeVar
 
 from mlops_course.console.keeping import Elsewhere, Keeper
 from mlops_course.core.errors import CourseError, ParameterError
-from mlops_course.oncall.engine import Engine
-from mlops_course.oncall.looks import Look
+from mlops_course.oncall.engine import NEXT_DAY, Engine
 from mlops_course.oncall.players import BASELINES
 from mlops_course.oncall.scoring import Score, rehearse, score
-from mlops_course.oncall.state import ANSWER, PAGER, Drill, Entry
+from mlops_course.oncall.state import ANSWER, PAGER, Drill, Entry, Step
 
 PLAYING = "playing"
 PASSING = "passing"
@@ -25,6 +25,8 @@ SCORING = "scoring"
 ELSEWHERE = "elsewhere"
 BROKEN = "broken"
 OVER = "over"
+HAND_OVER_SECONDS = 10.0
+WEEK_DAYS = 7
 Result = TypeVar("Result")
 BUSY = (PASSING, WORKING, RESUMING, SCORING)
 
@@ -35,11 +37,13 @@ class Session:
     Parameters
     ----------
     open_engine
-        Returns the shift at its beginning.
+        Returns the shift at its beginning: on the real system, or in memory.
     keeper
         Keeps the steps; None to keep nothing.
     changed
         Called when something is to be shown anew; with True when that may wait a little.
+    live
+        Whether to play on the real system.
 
     Attributes
     ----------
@@ -53,28 +57,32 @@ class Session:
         What was said last.
     called
         What the pager said last, as days passed.
-    trouble
-        Why the last thing asked for was not done; usually empty.
-    progress
-        How far something long has come; usually empty.
+    trouble, progress
+        Why the last thing asked for was not done, and how far something long has come.
     score, others
         What the shift came to, once that was asked for, and the drills it is set beside.
     """
 
     def __init__(
         self,
-        open_engine: Callable[[], Engine],
+        open_engine: Callable[[bool], Engine],
         keeper: Keeper | None,
         changed: Callable[[bool], None],
+        *,
+        live: bool = False,
     ) -> None:
         self.lock = threading.RLock()
         self._open_engine = open_engine
         self._keeper = keeper
         self._changed = changed
+        self._live = live
+        self._is_live = False
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._closed = False
-        self.engine = open_engine()
+        self._gives_way = False
+        self._restarts = 0
+        self.engine = open_engine(False)
         self.mode = PLAYING
         self.told = ""
         self.called = ""
@@ -82,6 +90,7 @@ class Session:
         self.progress = ""
         self.score: Score | None = None
         self.others: dict[str, Drill] = {}
+        _ALL.add(self)
 
     @property
     def drill(self) -> Drill:
@@ -91,33 +100,34 @@ class Session:
     # ---- what is asked of it
 
     def begin(self) -> None:
-        """Take the shift up where its record ends: on a thread, if there is something to do again.
+        """Take the shift up where its record ends, on a thread if that takes a while.
 
         Raises
         ------
         WorkspaceError
             If the record is broken.
         """
-        if self._keeper is None:
-            return
-        steps = self._keeper.read()
+        steps = self._keeper.read() if self._keeper is not None else []
         try:
-            self._keeper.claim()
+            self._claim()
         except Elsewhere as error:
-            self._give_way(error)
-        if steps:
+            self._give_way(str(error))
+        if steps or (self._live and not self._gives_way):
             self._run(RESUMING, self._resume, apart=True)
 
-    def look(self, name: str) -> Look:
-        """Look at something."""
-        found: list[Look] = []
+    @property
+    def is_live(self) -> bool:
+        """Whether the real system is played on, which may take a moment to answer."""
+        return self._is_live
+
+    def look(self, name: str, *, apart: bool = False) -> None:
+        """Look at something; the newest of the engine's pages is what was seen."""
 
         def work() -> None:
-            found.append(self._kept(lambda: self.engine.look(name)))
-            self.told = f"{found[0].title}: {found[0].lines[0]}"
+            found = self._kept(lambda: self.engine.look(name))
+            self.told = f"{found.title}: {found.lines[0]}"
 
-        self._run(WORKING, work)
-        return found[0]
+        self._run(WORKING, work, apart=apart)
 
     def act(self, name: str, *, apart: bool = False, **options: Any) -> str:
         """Do something; ``apart`` on a thread, and then what comes of it is told later."""
@@ -140,31 +150,40 @@ class Session:
         """Let no further day pass."""
         self._stopped = True
 
-    def take_over(self, *, apart: bool = False) -> None:
-        """Be the console that plays this shift, from where the other one left it."""
-        if self._keeper is None:
-            return
+    def take_over(self) -> None:
+        """Be the console that plays this shift, from where the other one left it, on a thread."""
         self._check_free(BUSY)
-        self._keeper.claim(force=True)
-        with self.lock:
-            self.mode = PLAYING
-        self._run(RESUMING, self._resume, apart=apart)
+        self._claim(force=True)
+        self._gives_way = False
+        self._run(RESUMING, self._resume, apart=True)
 
     def begin_again(self) -> None:
         """Put the record aside, and begin the shift anew."""
         self._check_free((*BUSY, ELSEWHERE))
+        self._claim()
         if self._keeper is not None:
-            self._keeper.claim()
             self._keeper.put_aside()
         with self.lock:
-            self.engine.drill.system.close()
-            self.engine = self._open_engine()
+            self._renew(live=False)
             self.score = None
             self.others = {}
             self.mode = PLAYING
             self.called = ""
             self.trouble = ""
             self.told = "The shift begins anew."
+        if self._live:
+            self._run(RESUMING, self._resume, apart=True)
+        self._changed(False)
+
+    def hand_over(self, other: Keeper) -> None:
+        """Give way to another console of this program, if it plays the same shift."""
+        if self._keeper is None or self._keeper.path != other.path or self._gives_way:
+            return
+        self.stop()
+        self.wait(HAND_OVER_SECONDS)
+        with self.lock:
+            self._give_way("A newer console of this notebook plays this shift.")
+            self.drill.system.close()
         self._changed(False)
 
     def judge(self, *, apart: bool = False) -> None:
@@ -206,29 +225,26 @@ class Session:
     def _run(self, mode: str, work: Callable[[], None], *, apart: bool = False) -> None:
         """Do one thing at a time; what goes wrong is raised here, or told where it is apart."""
         with self.lock:
-            self._check_free((*BUSY, ELSEWHERE) if mode != RESUMING else BUSY)
-            gives_way = self.mode == ELSEWHERE
+            self._check_free(BUSY if mode == RESUMING else (*BUSY, ELSEWHERE))
             self.mode = mode
             self.trouble = ""
             self._stopped = False
         if not apart:
-            self._work(work, gives_way)
+            self._work(work)
             return
         self._changed(False)
-        name = "mlops-on-call"
         self._thread = threading.Thread(
-            target=self._work_apart, args=(work, gives_way), name=name, daemon=True
+            target=self._work_apart, args=(work,), name="mlops-on-call", daemon=True
         )
         self._thread.start()
 
-    def _work(self, work: Callable[[], None], gives_way: bool) -> None:
+    def _work(self, work: Callable[[], None]) -> None:
         after = BROKEN if self.mode == RESUMING else ""
         try:
             work()
             after = ""
         except Elsewhere as error:
-            self._give_way(error)
-            after = ELSEWHERE
+            self._give_way(str(error))
             raise
         except BaseException as error:
             self.trouble = _why(error)
@@ -237,12 +253,22 @@ class Session:
             with self.lock:
                 self.progress = ""
                 settled = OVER if self.drill.over else PLAYING
-                self.mode = after or (ELSEWHERE if gives_way else settled)
+                self.mode = ELSEWHERE if self._gives_way else after or settled
+                if self.mode == OVER:
+                    self.drill.system.close()
             self._changed(False)
 
-    def _work_apart(self, work: Callable[[], None], gives_way: bool) -> None:
+    def _work_apart(self, work: Callable[[], None]) -> None:
         with suppress(CourseError):  # it stands in `trouble`; anything else is logged as well
-            self._work(work, gives_way)
+            self._work(work)
+
+    def _claim(self, *, force: bool = False) -> None:
+        if self._keeper is None:
+            return
+        self._keeper.claim(force=force)
+        for other in list(_ALL):
+            if other is not self:
+                other.hand_over(self._keeper)
 
     def _check_free(self, hindering: tuple[str, ...]) -> None:
         if self.mode in hindering:
@@ -254,10 +280,11 @@ class Session:
                 "Make another: it goes on where this one was.",
             )
 
-    def _give_way(self, error: Elsewhere) -> None:
+    def _give_way(self, why: str) -> None:
         with self.lock:
+            self._gives_way = True
             self.mode = ELSEWHERE
-            self.told = str(error)
+            self.told = why
 
     def _kept(self, work: Callable[[], Result]) -> Result:
         """Do a step and keep it; one that another console would not know of is not done."""
@@ -290,30 +317,50 @@ class Session:
         with self.lock:
             self.called = f"The pager calls: {' '.join(calls)}" if calls else ""
             said = [entry.text for entry in news if entry.kind != PAGER]
-            end = ["The shift is over."] if drill.over else []
-            self.told = " ".join([passed, *calls, *said, *end])
+            died = [_RESTARTED] if drill.system.restarts > self._restarts else []
+            self._restarts = drill.system.restarts
+            self.told = " ".join([passed, *calls, *said, *died])
             self.progress = f"{passed} It is {drill.today}."
 
     def _resume(self) -> None:
-        """Do the kept steps again, from the first that is not done yet."""
-        assert self._keeper is not None
-        steps = self._keeper.read()
-        with self.lock:
-            done = list(self.drill.steps)
-            if done != steps[: len(done)]:
-                self.engine.drill.system.close()
-                self.engine = self._open_engine()
-                done = []
-        replayed: Iterator[object] = self.engine.replay(steps[len(done) :])
-        for number in range(len(done) + 1, len(steps) + 1):
+        """Begin on the system that is wanted, and do the kept steps that are not done yet."""
+        steps = self._keeper.read() if self._keeper is not None else []
+        wants_live = self._live and not self._gives_way and not self._ends_with(steps)
+        done = len(self.drill.steps)
+        if list(self.drill.steps) != steps[:done] or (wants_live and not self._is_live):
+            self._renew(live=wants_live)
+            done = 0
+        replayed: Iterator[object] = self.engine.replay(steps[done:])
+        for number in range(done + 1, len(steps) + 1):
             if self._closed:
                 return
             with self.lock:
                 next(replayed)
                 self.progress = f"Taking the shift up again: step {number} of {len(steps)}."
             self._changed(True)
-        if self.drill.steps:
+        if steps and not self._gives_way:
             self.told = f"The shift goes on where it was: {len(steps)} steps were done again."
+
+    def _ends_with(self, steps: Sequence[Step]) -> bool:
+        days = sum(step.name == NEXT_DAY for step in steps)
+        return days >= self.drill.shift.weeks * WEEK_DAYS
+
+    def _renew(self, *, live: bool) -> None:
+        """Begin anew, on the real system or in memory; in memory, too, if the real one fails."""
+        self.drill.system.close()
+        engine = None
+        if live:
+            self.progress = "Starting the registry and the service."
+            self._changed(False)
+            try:
+                engine = self._open_engine(True)
+            except CourseError as error:
+                self._live = False
+                self.trouble = f"{error} Until then the shift is played in memory: all else is so."
+        with self.lock:
+            self._is_live = engine is not None
+            self._restarts = 0
+            self.engine = engine or self._open_engine(False)
 
     def _judge(self) -> None:
         drill = self.drill
@@ -329,14 +376,12 @@ class Session:
             self.told = "The shift is over, and scored below."
 
 
+_ALL: "weakref.WeakSet[Session]" = weakref.WeakSet()
+_RESTARTED = "The scoring service had died; it was started again, and answered all requests."
 _HINDERED = {
     PASSING: ("Days are passing.", "One thing is done at a time.", "Press Stop, or wait."),
     WORKING: ("Something is being done.", "One thing is done at a time.", "Wait a moment."),
-    RESUMING: (
-        "The shift is being taken up again.",
-        "One thing is done at a time.",
-        "Wait until it has come to where it was.",
-    ),
+    RESUMING: ("The shift is being taken up.", "One thing is done at a time.", "Wait for its end."),
     SCORING: ("The shift is being scored.", "One thing is done at a time.", "Wait some seconds."),
     ELSEWHERE: (
         "Another console plays this shift.",

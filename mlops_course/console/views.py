@@ -151,11 +151,12 @@ def timeline(drill: Drill) -> Markup:
     days = shift.weeks * _WEEK_DAYS
     height = _TOP + len(_LANES) * _LANE_HEIGHT
     today = min((drill.today - shift.first).days, days)
-    marks = [
-        at(f"{100 * (place + 0.5) / days:.2f}%", _middle(lane), _mark(shape, class_))
-        for lane, (kind, _, shape, class_) in enumerate(_LANES)
-        for place in _places(drill, kind)
-    ]
+    marks: list[Markup] = []
+    for lane, (kind, _, shape, class_) in enumerate(_LANES):
+        middle = _TOP + (lane + 0.5) * _LANE_HEIGHT
+        mark = element("path", d=shape, class_=class_)
+        places = _places(drill, kind)
+        marks += [at(f"{100 * (place + 0.5) / days:.2f}%", middle, mark) for place in places]
     picture = element(
         "svg",
         element("rect", x=0, y=_TOP, width=f"{100 * today / days:.2f}%", height=height - _TOP),
@@ -181,14 +182,6 @@ def _places(drill: Drill, lane: str) -> list[int]:
     kinds = (CHANGE, ANSWER) if lane == CHANGE else (lane,)
     found = {(entry.day - drill.shift.first).days for entry in drill.log if entry.kind in kinds}
     return sorted(found)
-
-
-def _middle(lane: int) -> float:
-    return _TOP + (lane + 0.5) * _LANE_HEIGHT
-
-
-def _mark(shape: str, class_: str) -> Markup:
-    return element("path", d=shape, class_=class_)
 
 
 def _weeks(drill: Drill, height: int) -> list[Markup]:

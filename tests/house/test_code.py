@@ -49,7 +49,10 @@ FLOORS = {
         *("state", "mystery"),
     ),
     "retraining": (*("safeguards", "matrix", "keeping", "worlds", "building", "trials", "oracle"),),
-    "shifts": (*("plans", "prices", "systems", "ledger", "retraining", "watching", "worlds"),),
+    "shifts": (
+        *("plans", "prices", "systems", "ledger", "retraining", "watching", "worlds"),
+        "live",
+    ),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
