@@ -373,7 +373,7 @@ class Session:
                 self.others[name] = rehearse(drill.shift, drill.world, name)
         with self.lock:
             self.score = score(drill, self.others)
-            self.told = "The shift is over, and scored below."
+            self.told = "Its score stands below."
 
 
 _ALL: "weakref.WeakSet[Session]" = weakref.WeakSet()

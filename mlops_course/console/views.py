@@ -135,11 +135,11 @@ def hours(minutes: int) -> str:
 def worth(minutes: int) -> str:
     """Return what work counts as, in flights called wrong.
 
-    >>> worth(30), worth(15)
-    ('2 flights', '1 flight')
+    >>> worth(20), worth(15)
+    ('1.3 flights', '1 flight')
     """
-    harm = HOUR * minutes / 60
-    return f"{harm:.3g} flight{'' if harm == 1 else 's'}"
+    harm = round(HOUR * minutes / 60, 1)
+    return f"{harm:g} flight{'' if harm == 1 else 's'}"
 
 
 # ---- the timeline

@@ -36,7 +36,7 @@ const CONSOLE = `
   <section class="moc-look" aria-label="Look">
     <h3>Look</h3>
     <ul class="moc-things" data-slot="looks"></ul>
-    <form class="mls-controls moc-choose"><label>Page <select name="page"></select></label></form>
+    <form class="mls-controls moc-choose"><label>Pages looked at <select name="page"></select></label></form>
     <div class="moc-page" data-slot="page"></div>
   </section>
   <section class="moc-act" aria-label="Act">
