@@ -5,10 +5,9 @@ runs; another may take the shift over, and the first one sees that before its ne
 """
 
 import json
-import re
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -16,14 +15,14 @@ from uuid import uuid4
 
 from mlops_course.core import holders
 from mlops_course.core.errors import WorkspaceError
-from mlops_course.core.files import write_text
+from mlops_course.core.files import alone, write_text
 from mlops_course.core.holders import Holder
-from mlops_course.core.workspace import Workspace, locked
-from mlops_course.oncall.records import read_record, write_record
+from mlops_course.core.workspace import Workspace
+from mlops_course.oncall.records import name_of, read_record, write_record
 from mlops_course.oncall.state import Step
 from mlops_course.shifts.plans import Shift
 
-_LOCK_SECONDS = 5.0
+_LOCK_SECONDS = 2.0
 
 
 class Elsewhere(WorkspaceError):
@@ -50,8 +49,7 @@ class Keeper:
         self._workspace = workspace
         self._shift = shift
         self._console = uuid4().hex
-        name = re.sub(r"[^a-z0-9]+", "-", shift.name.lower()).strip("-")
-        self.path = workspace.shifts / f"{name or f'seed-{shift.seed}'}.json"
+        self.path = workspace.shifts / name_of(shift)
         self._claim = self.path.with_suffix(".claim")
 
     def claim(self, *, force: bool = False) -> None:
@@ -69,7 +67,7 @@ class Keeper:
         WorkspaceError
             If the folder cannot be written.
         """
-        with locked(self._workspace, "oncall", _LOCK_SECONDS):
+        with self._alone():
             holder = self._holder()
             own = holders.this_process(self._workspace.root)
             if holder is not None and holder.pid != own.pid and not force:
@@ -91,7 +89,7 @@ class Keeper:
         WorkspaceError
             If the file cannot be written.
         """
-        with locked(self._workspace, "oncall", _LOCK_SECONDS):
+        with self._alone():
             self.check()
             write_record(self.path, self._shift, steps)
 
@@ -123,16 +121,24 @@ class Keeper:
                 shutil.rmtree(old, ignore_errors=True)
         return f"{begin}{self._console[:8]}"
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from the record; one that holds it for long plays the shift."""
+        with ExitStack() as held:
+            try:
+                self.path.parent.mkdir(exist_ok=True)
+                held.enter_context(alone(self.path.with_suffix(".lock"), _LOCK_SECONDS))
+            except TimeoutError as error:
+                raise _elsewhere("Another console plays this shift.") from error
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
+            yield
+
     def _write_claim(self, own: Holder) -> None:
         try:
-            self._claim.parent.mkdir(exist_ok=True)
             write_text(self._claim, json.dumps({"console": self._console, "holder": asdict(own)}))
         except OSError as error:
-            raise WorkspaceError(
-                f"{self._claim} cannot be written ({error.strerror}).",
-                "The steps of a shift are kept in that folder.",
-                "Make it writable, or name another workspace.",
-            ) from error
+            raise _unwritable(self._claim, error) from error
 
     def _told(self) -> dict[str, object]:
         with suppress(OSError, ValueError):  # none is there, or it is damaged
@@ -152,6 +158,14 @@ class Keeper:
             if holder.root == str(self._workspace.root) and holders.runs(holder):
                 return holder
         return None
+
+
+def _unwritable(path: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(
+        f"{path} cannot be written ({error.strerror}).",
+        "The steps of a shift are kept in that folder.",
+        "Make it writable, or name another workspace.",
+    )
 
 
 def _elsewhere(happened: str) -> Elsewhere:

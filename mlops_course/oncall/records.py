@@ -4,7 +4,7 @@ The file says which shift it was without saying what strikes in it, and has one 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlops_course.core.errors import WorkspaceError
 from mlops_course.core.files import write_text
 from mlops_course.core.texts import short
 from mlops_course.oncall.state import Step
-from mlops_course.shifts.plans import Shift
+from mlops_course.shifts.plans import LEVELS, Shift, draw_shift
 
 FORMAT = 1
 _SIGNS = 12  # of a digest
@@ -38,15 +38,33 @@ def digest(shift: Shift) -> str:
     return sha256(told.encode()).hexdigest()[:_SIGNS]
 
 
+def level_of(shift: Shift) -> str:
+    """Return the level that a shift was drawn from; empty for one of somebody's own.
+
+    >>> level_of(draw_shift(3, "easy"))
+    'easy'
+    """
+    level = shift.name.partition(",")[0]
+    return level if level in LEVELS and draw_shift(shift.seed, level) == shift else ""
+
+
+def name_of(shift: Shift) -> str:
+    """Return what the file of a shift is called.
+
+    >>> name_of(draw_shift(3, "easy"))
+    'easy-3.json'
+    """
+    level = level_of(shift)
+    return f"{level}-{shift.seed}.json" if level else f"file-{digest(shift)}.json"
+
+
 def shift_told(shift: Shift) -> dict[str, Any]:
     """Return which shift it is, as JSON has it."""
-    return {
-        "name": shift.name,
-        "seed": shift.seed,
-        "first": str(shift.first),
-        "weeks": shift.weeks,
-        "digest": digest(shift),
-    }
+    level = level_of(shift)
+    if level:
+        return {"seed": shift.seed, "level": level}
+    first = str(shift.first)
+    return {"name": shift.name, "seed": shift.seed, "first": first, "weeks": shift.weeks}
 
 
 def step_told(step: Step) -> dict[str, Any]:
@@ -79,8 +97,8 @@ def step_of(told: object) -> Step:
 def record_text(shift: Shift, steps: Iterable[Step]) -> str:
     """Return a record: one line a step."""
     lines = ",\n  ".join(json.dumps(step_told(step)) for step in steps)
-    told = json.dumps(shift_told(shift))
-    return f'{{"format": {FORMAT},\n "shift": {told},\n "steps": [\n  {lines}\n ]}}\n'
+    head = json.dumps({"format": FORMAT, "digest": digest(shift), "shift": shift_told(shift)})
+    return f'{head[:-1]},\n "steps": [\n  {lines}\n ]}}\n'
 
 
 def write_record(path: Path, shift: Shift, steps: Iterable[Step]) -> None:
@@ -127,11 +145,11 @@ def _steps_of(path: Path, told: object, shift: Shift) -> list[Step]:
     match told:
         case {"format": int(number)} if number != FORMAT:
             raise _unreadable(path, f"has format {number}; this version of the course reads 1")
-        case {"format": int(), "shift": Mapping() as which, "steps": list(steps)}:
+        case {"format": int(), "digest": str(which), "steps": list(steps)}:
             pass
         case _:
-            raise _unreadable(path, "is no record: format, shift or steps are missing")
-    if which.get("digest") != digest(shift):
+            raise _unreadable(path, "is no record: format, digest or steps are missing")
+    if which != digest(shift):
         raise _unreadable(path, f"is of another shift than {shift.name or 'this one'}")
     found = []
     for place, step in enumerate(steps, start=1):
