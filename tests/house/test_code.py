@@ -68,7 +68,7 @@ FLOORS = {
         *("simulator", "standalone"),
     ),
     "oncall": (
-        *("state", "acting", "looks", "engine", "skilled", "players", "scoring", "records"),
+        *("state", "acting", "looks", "engine", "runbooks", "players", "scoring", "records"),
     ),
     "console": ("page", "views", "ending", "keeping", "session", "widget", "console"),
     "cli": (
