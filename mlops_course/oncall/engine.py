@@ -44,12 +44,20 @@ class Engine:
         What serves: `systems.Rehearsed` or `live.Live`.
     watched
         Whether the alert rules are looked at; not for a player who never would.
+
+    Attributes
+    ----------
+    drill
+        What is known while it is played.
+    pages
+        What was looked at, and when.
     """
 
     def __init__(self, shift: Shift, world: World, system: System, *, watched: bool = True) -> None:
         self._watched = watched
         monitor = Monitor(world.reference, world.champion.model.vocabulary)
         self.drill = Drill(shift, world, system, monitor, shift.first, world.stream)
+        self.pages: list[tuple[Step, Look]] = []
         self._week: tuple[object, dict[date, pd.DataFrame], pd.DataFrame] | None = None
         for result, why in ((world.former, "seven weeks of winter"), (world.champion, "winter")):
             version = system.register(result, world.rows, why)
@@ -70,7 +78,9 @@ class Engine:
         _check_name(name, LOOKS, "look")
         self._note(name, {})
         drill.spend(LOOKS[name].minutes)
-        return looks.LOOK_AT[name](drill)
+        page = looks.LOOK_AT[name](drill)
+        self.pages.append((drill.steps[-1], page))
+        return page
 
     def act(self, name: str, cause: str = "", sure: float = SILENT, **options: Any) -> str:
         """Do something, and return what comes of it.

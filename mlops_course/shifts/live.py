@@ -67,11 +67,14 @@ class Live:
     ----------
     log
         The service's prediction log; the label store stands beside it.
+    restarts
+        How many times the service had died and was started again.
     """
 
     store: tracking.Store
     service: Service
     log: Path
+    restarts: int = 0
     origin: tracking.Provenance = field(default_factory=tracking.provenance)
 
     def register(self, result: TrainingResult, rows: pd.DataFrame, why: str) -> str:
@@ -119,6 +122,7 @@ class Live:
         try:
             answers = self.service.send(bodies.values(), ids=bodies)
         except ServiceError:
+            self.restarts += 1
             follower.catch_up(self.service, self.store)
             answers = self.service.send(bodies.values(), ids=bodies)
         labels.arrive(store, flights)

@@ -60,7 +60,15 @@ class Served:
 
 
 class System(Protocol):
-    """What a drill acts on."""
+    """What a drill acts on.
+
+    Attributes
+    ----------
+    restarts
+        How many times what answers had died and was started again.
+    """
+
+    restarts: int
 
     def register(self, result: TrainingResult, rows: pd.DataFrame, why: str) -> str:
         """Register a trained model, and return its version."""
@@ -111,6 +119,7 @@ class Rehearsed:
     challenger: str = ""
     share: Split = field(default_factory=Split)
     log: list[Move] = field(default_factory=list)
+    restarts: int = 0
     _threads: ThreadpoolController | None = None  # a new one would look for libraries each day
 
     def register(self, result: TrainingResult, rows: pd.DataFrame, why: str) -> str:

@@ -49,6 +49,10 @@ FLOORS = {
         *("state", "mystery"),
     ),
     "retraining": (*("safeguards", "matrix", "keeping", "worlds", "building", "trials", "oracle"),),
+    "shifts": (
+        *("plans", "prices", "systems", "ledger", "retraining", "watching", "worlds"),
+        "live",
+    ),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
@@ -63,6 +67,10 @@ FLOORS = {
         *("settings", "widget", "recording", "kept", "runner", "others", "session", "screen"),
         *("simulator", "standalone"),
     ),
+    "oncall": (
+        *("state", "acting", "looks", "engine", "runbooks", "players", "scoring", "records"),
+    ),
+    "console": ("page", "views", "ending", "keeping", "session", "widget", "console"),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
         *("watch", "release", "reset", "main"),
