@@ -6,6 +6,7 @@ has to be kept of one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
@@ -31,6 +32,7 @@ from mlops_course.training.evaluation import baseline
 COLLEAGUE = "a colleague"
 RECENT = 10 * DAY  # evidence of an incident comes so late
 NEXT_DAY = "next-day"
+INJECT = "inject"
 
 
 class Engine:
@@ -131,6 +133,28 @@ class Engine:
             if any(entry.kind in (PAGER, ANSWER) for entry in self.drill.log[told:]):
                 return
 
+    def inject(self, planned: Planned) -> None:
+        """Let something strike that was not planned, as a game master may, from tomorrow on.
+
+        Raises
+        ------
+        ParameterError
+            If it would strike today, after the shift, or strikes in this shift anyway.
+        """
+        drill = self._playing()
+        strike = planned.strike
+        known = {one.incident.name for one in drill.shift.planned}
+        if strike.incident.name in known or not drill.today < strike.first <= drill.shift.last:
+            raise ParameterError(
+                f"{strike.incident.title} cannot strike on {strike.first}.",
+                f"It is {drill.today}; the shift ends on {drill.shift.last}, and has each "
+                "incident once.",
+                "Choose another incident, or a later day.",
+            )
+        self._note(INJECT, described(planned))
+        drill.shift = replace(drill.shift, planned=(*drill.shift.planned, planned))
+        drill.stream = replace(drill.stream, strikes=(*drill.stream.strikes, strike))
+
     def replay(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Do recorded steps again, and yield each once it is done.
 
@@ -152,6 +176,8 @@ class Engine:
                 self.next_day()
             elif step.name in LOOKS:
                 self.look(step.name)
+            elif step.name == INJECT:
+                self.inject(planned_as(step.options))
             else:
                 self.act(step.name, **step.options)
             yield step
