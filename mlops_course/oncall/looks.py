@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_course.data.features import WEATHER
 from mlops_course.data.incidents import FEED
 from mlops_course.drift.calm_weeks import KINDS, drift_scores
 from mlops_course.drift.causes import change_day
@@ -19,6 +18,7 @@ from mlops_course.monitoring.windows import Window
 from mlops_course.oncall.state import ANSWER, DAY, Drill
 from mlops_course.shifts.plans import Planned, Reply
 from mlops_course.shifts.prices import LOOKS
+from mlops_course.shifts.worlds import described
 from mlops_course.training.evaluation import baseline
 from mlops_course.training.model import called_late
 
@@ -27,7 +27,6 @@ WEEK_DAYS = 7
 CHANGE_DAYS = 28
 ROWS = 6
 LABEL_DAYS = 3  # younger days have few labels
-QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -153,37 +152,19 @@ def rows(drill: Drill) -> Look:
     flights = drill.served[-1].flights if drill.served else None
     if flights is None or flights.empty:
         return _nothing("rows")
-    learned = drill.world.rows
-    parts = {"training": _described(learned)}
+    parts = {"training": drill.world.learned}
     for airport, part in flights.groupby(flights["origin"].astype("str")):
-        parts[str(airport)] = _described(part)
-    parts["all"] = _described(flights)
+        parts[str(airport)] = described(part)
+    parts["all"] = described(flights)
     table = pd.DataFrame(parts).rename_axis("figure").reset_index()
-    known = set(learned["carrier"].astype("str"))
-    unknown = sorted(set(flights["carrier"].astype("str")) - known)
+    known = drill.world.champion.model.vocabulary["carrier"]
+    unknown = sorted(set(flights["carrier"].astype("str")) - set(known))
     lines = [f"{len(flights):,} flights of {drill.served[-1].day}."]
     if unknown:
         lines.append(f"Airlines that training has not seen: {', '.join(unknown)}.")
     sample = flights.sample(min(ROWS, len(flights)), random_state=0)
     facts = {"by": parts, "unknown": unknown, "sample": sample}
     return Look("rows", tuple(lines), table, facts)
-
-
-def _described(flights: pd.DataFrame) -> dict[str, float]:
-    delay = flights["dep_delay"]
-    low, middle, high = delay.quantile(list(QUANTILES))
-    return {
-        "flights": float(len(flights)),
-        "dep_delay, lowest tenth": float(low),
-        "dep_delay, median": float(middle),
-        "dep_delay, highest tenth": float(high),
-        "dep_delay, largest": float(delay.max()),
-        "dep_delay, empty": float(delay.isna().mean()),
-        "hour, first": float(flights["hour"].min()),
-        "hour, last": float(flights["hour"].max()),
-        "temp, median": float(flights["temp"].median()),
-        "weather, empty": float(flights[list(WEATHER)].isna().mean().max()),
-    }
 
 
 def upstream(drill: Drill) -> Look:

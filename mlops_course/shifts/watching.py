@@ -11,7 +11,7 @@ from statistics import median
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE, Alert
 from mlops_course.alerting.rules import Rule, Watch
-from mlops_course.data.features import Vocabulary
+from mlops_course.data.features import CATEGORICAL, Vocabulary
 from mlops_course.data.quality import validate_flights
 from mlops_course.drift.calm_weeks import Reference, drift_scores
 from mlops_course.monitoring.figures import FIGURES, Terms
@@ -274,9 +274,9 @@ class Monitor:
 
     def _follow(self, window: Window) -> None:
         """Make the weather of a whole week whose data pass their tests a reference for the next."""
-        flights = window.answered
-        if len(flights) < MIN_WEEK_ROWS:
+        if len(window.answered) < MIN_WEEK_ROWS:
             return
+        flights = window.answered.astype(dict.fromkeys(CATEGORICAL, "category"))
         verdict = validate_flights(flights, min_rows=MIN_WEEK_ROWS, vocabulary=self.vocabulary)
         if verdict.passed:
             self.reference = self.reference.followed_by(flights)

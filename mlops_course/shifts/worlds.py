@@ -1,11 +1,13 @@
 """The flights of a shift: what the first models learn from, and what production delivers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import pandas as pd
 
 from mlops_course.core.workspace import Workspace
+from mlops_course.data.features import WEATHER
 from mlops_course.data.flights import (
     FIRST_DAY,
     FIRST_HELD_OUT,
@@ -20,6 +22,7 @@ from mlops_course.training.trainer import TrainingResult, train
 
 LAST_OF_FORMER = date(2013, 2, 17)
 DAY = timedelta(days=1)
+QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class World:
     ----------
     rows
         The flights of winter, which the champion learned from.
+    learned
+        What `described` says of them.
     former, champion
         The model that served before, from fewer weeks, and the one that serves.
     stream
@@ -39,6 +44,7 @@ class World:
     """
 
     rows: pd.DataFrame = field(repr=False)
+    learned: Mapping[str, float]
     former: TrainingResult
     champion: TrainingResult
     stream: Stream
@@ -54,4 +60,24 @@ def open_world(workspace: Workspace, shift: Shift) -> World:
     before = load_flights(workspace, shift.first - ROLLING_WEEKS * WEEK, shift.first - DAY)
     strikes = tuple(one.strike for one in shift.planned)
     stream = Stream(production, shift.first, strikes, shift.seed)
-    return World(rows, train(early), train(rows), stream, fit_reference(winter, before))
+    return World(
+        rows, described(rows), train(early), train(rows), stream, fit_reference(winter, before)
+    )
+
+
+def described(flights: pd.DataFrame) -> dict[str, float]:
+    """Return what a glance at some flights shows, by name: minutes, hours, degrees and shares."""
+    delay = flights["dep_delay"]
+    low, middle, high = delay.quantile(list(QUANTILES))
+    return {
+        "flights": float(len(flights)),
+        "dep_delay, lowest tenth": float(low),
+        "dep_delay, median": float(middle),
+        "dep_delay, highest tenth": float(high),
+        "dep_delay, largest": float(delay.max()),
+        "dep_delay, empty": float(delay.isna().mean()),
+        "hour, first": float(flights["hour"].min()),
+        "hour, last": float(flights["hour"].max()),
+        "temp, median": float(flights["temp"].median()),
+        "weather, empty": float(flights[list(WEATHER)].isna().mean().max()),
+    }
