@@ -21,7 +21,7 @@ from mlops_course.oncall import acting, looks
 from mlops_course.oncall.looks import Look
 from mlops_course.oncall.state import ANSWER, DAY, DONE, PAGER, Alarm, Drill, Step
 from mlops_course.shifts.ledger import Statement, day_of
-from mlops_course.shifts.plans import Planned, Shift
+from mlops_course.shifts.plans import Planned, Shift, described, planned_as
 from mlops_course.shifts.prices import ACTIONS, LOOKS, SILENT
 from mlops_course.shifts.systems import Served, System, is_sluggish, numbered_by_desk
 from mlops_course.shifts.watching import DAILY, WEDNESDAY, WEEKLY, Monitor
