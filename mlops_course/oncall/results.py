@@ -7,7 +7,7 @@ that were made up and can be played are a play like any other.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -96,14 +96,16 @@ class Comparison:
 # ---- writing
 
 
-def record_of(shift: Shift, steps: Sequence[Step], who: str = "") -> dict[str, Any]:
-    """Return a shift that is being played as a record of plain values.
+def begun(drill: Drill) -> Shift:
+    """Return the shift as it was when it began, without what was injected since."""
+    injected = {step.options["what"] for step in drill.steps if step.name == INJECT}
+    planned = tuple(one for one in drill.shift.planned if one.incident.name not in injected)
+    return replace(drill.shift, planned=planned)
 
-    Parameters
-    ----------
-    shift
-        As it was when it began.
-    """
+
+def record_of(drill: Drill, who: str = "") -> dict[str, Any]:
+    """Return a shift that is being played as a record of plain values."""
+    shift = begun(drill)
     known = {"seed": shift.seed, "level": shift.name.partition(",")[0]}
     drawn = known["level"] in LEVELS and draw_shift(**known) == shift
     return {
@@ -116,7 +118,7 @@ def record_of(shift: Shift, steps: Sequence[Step], who: str = "") -> dict[str, A
                 "name": step.name,
                 "options": dict(step.options),
             }
-            for step in steps
+            for step in drill.steps
         ],
     }
 
@@ -166,13 +168,11 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
         ) from error
 
 
-def write_result(path: Path, shift: Shift, drill: Drill, scored: Score, who: str = "") -> None:
+def write_result(path: Path, drill: Drill, scored: Score, who: str = "") -> None:
     """Write the result of a shift that is over.
 
     Parameters
     ----------
-    shift
-        As it was when it began.
     who
         Who played, for the table of a comparison.
 
@@ -187,7 +187,7 @@ def write_result(path: Path, shift: Shift, drill: Drill, scored: Score, who: str
             f"It is a line of at most {MAX_WHO} letters.",
             "Choose another name.",
         )
-    record = record_of(shift, drill.steps, who)
+    record = record_of(drill, who)
     write_record(path, {**record, "score": score_record(drill, scored)})
 
 
