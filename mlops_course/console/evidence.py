@@ -13,6 +13,8 @@ from datetime import date
 from math import isfinite
 from typing import Any
 
+import pandas as pd
+
 from mlops_course.core.errors import CourseError
 from mlops_course.data.incidents import FEED
 from mlops_course.oncall.engine import INJECT, NEXT_DAY, Engine
@@ -21,12 +23,12 @@ from mlops_course.oncall.results import begun
 from mlops_course.oncall.state import DAY, Drill, Step
 from mlops_course.shifts.plans import Planned, planned_as
 from mlops_course.shifts.prices import LOOKS
-from mlops_course.shifts.systems import Rehearsed
+from mlops_course.shifts.systems import Rehearsed, Served
 
 PAGER = "pager"
 UPSTREAM = "upstream"
 CHANGE = "change"
-BEFORE = 14  # mornings with which one is compared: two of each day of the week
+BEFORE = 14  # days before, of which every second morning is compared: each day of the week once
 FOLLOWED = 28  # days for which an incident is followed at most
 AFTER = 10  # days after its end in which it may still be seen, for labels come late
 MARGIN = 0.5  # of the range of the mornings before: so far beyond it a figure stands out
@@ -124,12 +126,24 @@ def traces(drill: Drill, tell: Callable[[date], None] = lambda day: None) -> lis
     return sorted(again.found, key=lambda one: one.planned.strike.first)
 
 
+@dataclass
+class _Recalled(Rehearsed):
+    """A system that answers as it did, on the days that are kept."""
+
+    kept: dict[date, Served] = field(default_factory=dict)
+
+    def serve(self, day: date, flights: pd.DataFrame) -> Served:
+        """Return a day as it was served; one that is not kept is served now."""
+        return self.kept[day] if day in self.kept else super().serve(day, flights)
+
+
 class _Again:
     """A shift that is played again, and beside it the same without one of its incidents each."""
 
     def __init__(self, drill: Drill) -> None:
         self.shift = drill.shift
-        self.engine = Engine(begun(drill), drill.world, Rehearsed())
+        recalled = _Recalled(kept={one.day: one for one in drill.served})
+        self.engine = Engine(begun(drill), drill.world, recalled)
         self.looked: dict[date, set[str]] = {}
         for step in drill.steps:
             self.looked.setdefault(step.day, set()).add(step.name)
@@ -163,16 +177,16 @@ class _Again:
             if planned.strike.first != day:
                 continue
             self.found.append(Trace(planned))
-            left = _copied(self.engine)
-            drill = left.drill
+            drill = self.engine.drill
+            others = tuple(one for one in drill.shift.planned if one != planned)
+            shift = replace(drill.shift, planned=others)
             if fresh:
-                others = tuple(one for one in drill.shift.planned if one != planned)
                 world = replace(drill.world, stream=_less(drill.world.stream, place))
-                left = Engine(replace(drill.shift, planned=others), world, Rehearsed())
+                left = Engine(shift, world, Rehearsed())
             else:
-                others = tuple(one for one in drill.shift.planned if one != planned)
-                drill.shift = replace(drill.shift, planned=others)
-                drill.stream = _less(drill.stream, place)
+                left = _copied(self.engine)
+                left.drill.shift = shift
+                left.drill.stream = _less(drill.stream, place)
             self.without[planned.incident.name] = left
 
     def _ask(self) -> None:
@@ -192,7 +206,7 @@ class _Again:
         """Keep the figures of a morning that later ones will be compared with."""
         today = self.engine.drill.today
         ahead = [(one.strike.first - today).days for one in self.shift.planned]
-        if any(0 < days <= BEFORE for days in ahead):
+        if any(0 < days <= BEFORE and days % 2 for days in ahead):
             self.mornings[today] = {
                 page: _figures(self.engine.drill, LOOK_AT[page](self.engine.drill))
                 for page in PAGES
@@ -279,7 +293,10 @@ def _copied(engine: Engine) -> Engine:
         *(one.model for one in drill.versions.values()),
         getattr(drill.system, "_threads", None),
     ]
-    return deepcopy(engine, {id(one): one for one in shared})
+    copied = deepcopy(engine, {id(one): one for one in shared})
+    if isinstance(copied.drill.system, _Recalled):
+        copied.drill.system.kept.clear()  # from here on it is otherwise than it was
+    return copied
 
 
 # ---- figures of a page
@@ -301,7 +318,7 @@ def _figures(drill: Drill, look: Look) -> dict[str, float]:
         found = {f"drift of {name}": score for name, score in facts.get("scores", {}).items()}
     elif look.name == "registry":
         forced = [move for move in facts["moves"] if "forced" in move.reason]
-        found = {"entries": len(facts["moves"]), "forced entries": len(forced)}
+        found = {"forced entries": len(forced), "entries": len(facts["moves"])}
     elif look.name == "service" and facts:
         speeds = facts["ms"].values()
         found = {"requests refused": facts["refused"], "ms": max(speeds, default=0.0)}
@@ -343,9 +360,14 @@ def _standing_out(
 
 
 def _beyond(value: float, low: float, high: float) -> float:
-    """Return how far a value lies outside of a range, in widths of it."""
-    outside = max(low - value, value - high)
-    return outside / max(high - low, 1e-9)
+    """Return how far a value lies outside of a range, in widths of it.
+
+    What is never negative has left a range, too, once it is half of its low or twice its high end.
+    """
+    outside = max(low - value, value - high) / max(high - low, 1e-9)
+    halved = low > 0 and value < low / 2
+    doubled = low >= 0 and high > 0 and value > 2 * high
+    return max(outside, 1.0) if halved or doubled else outside
 
 
 def _change(trace: Trace, drill: Drill, left: Drill) -> Sighting | None:

@@ -106,8 +106,9 @@ def begun(drill: Drill) -> Shift:
 def record_of(drill: Drill, who: str = "") -> dict[str, Any]:
     """Return a shift that is being played as a record of plain values."""
     shift = begun(drill)
-    known = {"seed": shift.seed, "level": shift.name.partition(",")[0]}
-    drawn = known["level"] in LEVELS and draw_shift(**known) == shift
+    level = shift.name.partition(",")[0]
+    drawn = level in LEVELS and draw_shift(shift.seed, level) == shift
+    known = {"seed": shift.seed, "level": level}
     return {
         "who": who,
         "shift": known if drawn else {"file": write_shift(shift)},
@@ -233,7 +234,7 @@ def _shift_of(path: Path, row: object) -> Shift:
     raise _unusable(path, "shift is {seed, level}, or {file}, the text of a shift file.")
 
 
-def _step_of(path: Path, number: int, row: object) -> Step:
+def _step_of(path: Path, number: int, row: Any) -> Step:
     if not _is_step(row):
         raise _unusable(path, f"Step {number} is {short(row)}, which is no step.")
     day = date.fromisoformat(row["day"])
