@@ -5,6 +5,7 @@ It reads lines from anywhere, also a pipe, and shows what `oncall.looks` shows, 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from mlops_course.core.errors import CourseError, ParameterError
@@ -13,7 +14,7 @@ from mlops_course.data.incidents import INCIDENTS
 from mlops_course.oncall.engine import Engine
 from mlops_course.oncall.looks import Look
 from mlops_course.oncall.state import DONE
-from mlops_course.shifts.prices import ACTIONS, LOOKS, SILENT
+from mlops_course.shifts.prices import ACTIONS, LOOKS
 
 STARTS_AT = 9  # o'clock
 MAX_ROWS = 40
@@ -94,7 +95,7 @@ class TextConsole:
         if name == "quit":
             raise Left
         if name == "next":
-            self._pass(iter([self._next()]))
+            self._pass(self._next())
         elif name == "wait":
             self._pass(self.engine.wait())
         elif name in COMMANDS:
@@ -108,10 +109,11 @@ class TextConsole:
             self.keep()
             self.write(told)
 
-    def _next(self) -> None:
+    def _next(self) -> Iterator[date]:
         self.engine.next_day()
+        yield self.engine.drill.today
 
-    def _pass(self, days: Iterator[Any]) -> None:
+    def _pass(self, days: Iterator[date]) -> None:
         """Let days pass, and show the morning after them."""
         for _ in days:
             if problem := self.morning():
