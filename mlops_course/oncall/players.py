@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mlops_course.core.errors import CourseError
 from mlops_course.oncall.engine import Engine
-from mlops_course.oncall.skilled import skilled
+from mlops_course.oncall.runbooks import built_in, follow
 from mlops_course.oncall.state import DAY, PAGER
 from mlops_course.shifts.plans import Planned
 
@@ -43,6 +43,11 @@ def _at_each_call(engine: Engine, act: Callable[[], object]) -> None:
             act()
         except CourseError:
             continue
+
+
+def skilled(engine: Engine) -> None:
+    """Follow the runbook of somebody who has taken lessons 07 to 09."""
+    follow(engine, built_in())
 
 
 def oracle(engine: Engine) -> None:

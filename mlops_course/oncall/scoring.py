@@ -121,12 +121,12 @@ def outcome(drill: Drill, planned: Planned, others: Mapping[str, Drill]) -> Outc
 
 
 def _left_alone(drill: Drill, first: date, others: Mapping[str, Drill]) -> bool:
-    """Return whether nothing was made worse, and nobody was called in vain, for four weeks."""
+    """Return whether for four weeks nothing was made worse, and nobody was called in vain."""
     last = first + AFTER_DAYS * DAY
     own = _days(drill, first, last)
-    calm = _days(others[ORACLE], first, last)
+    left = _days(others[NOTHING], first, last)
     flights = sum(day.flights for day in own)
-    worse = sum(day.harm for day in own) - sum(day.harm for day in calm)
+    worse = sum(day.harm for day in own) - sum(day.harm for day in left)
     called = any(
         first <= charge.day <= last and "in vain" in charge.what for charge in drill.charges
     )
