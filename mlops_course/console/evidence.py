@@ -181,8 +181,7 @@ class _Again:
             others = tuple(one for one in drill.shift.planned if one != planned)
             shift = replace(drill.shift, planned=others)
             if fresh:
-                world = replace(drill.world, stream=_less(drill.world.stream, place))
-                left = Engine(shift, world, Rehearsed())
+                left = Engine(shift, drill.world, Rehearsed())
             else:
                 left = _copied(self.engine)
                 left.drill.shift = shift

@@ -94,8 +94,30 @@ def playing(place: Place) -> Iterator[None]:
 
 
 def kept(place: Place) -> Result | None:
-    """Return what is kept of a shift; None if it has not begun."""
-    return read_result(place.steps) if place.steps.exists() else None
+    """Return what is kept of a shift; None if it has not begun.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file there cannot be used.
+    """
+    if not place.steps.exists():
+        return None
+    try:
+        found = read_result(place.steps)
+    except ParameterError as error:
+        raise WorkspaceError(
+            error.happened,
+            "A shift that was left goes on from the steps that are kept there.",
+            "Put the file back as it was, or begin anew with --afresh.",
+        ) from error
+    if found.shift != place.shift:
+        raise WorkspaceError(
+            f"The steps in {short(place.steps)} are of another shift.",
+            "A shift that was left goes on from the steps that are kept there.",
+            "Put the file back as it was, or begin anew with --afresh.",
+        )
+    return found
 
 
 def keep(place: Place, engine: Engine) -> None:
@@ -137,16 +159,20 @@ def inject(place: Place, name: str, day: date | None) -> str:
     _check_day(place, day)
     with alone(place.folder / f"{place.key}.hand", HAND_SECONDS):
         waiting = place.injections.read_text(encoding="utf-8") if place.injections.exists() else ""
-        text = waiting + write_incident(name, day)
-        trial = place.folder / f"{place.key}.trial.toml"
-        write_text(trial, text)
-        try:
-            read_incidents(trial, place.shift, place.shift.first + DAY)
-        finally:
-            trial.unlink()
-        write_text(place.injections, text)
+        text = write_incident(name, day)
+        if name in {row["name"] for row in calendar(place)} or f"{_what(text)}\n" in waiting:
+            raise ParameterError(
+                f"{INCIDENTS[name].title} strikes in this shift anyway, or waits to be taken up.",
+                "A shift has each incident once.",
+                "Choose another one; --master shows what strikes.",
+            )
+        write_text(place.injections, waiting + text)
     when = f"on {day}" if day else "on the day after that"
     return f"{INCIDENTS[name].title}: the console takes it up next morning, and it strikes {when}."
+
+
+def _what(text: str) -> str:
+    return text.splitlines()[1]
 
 
 def _check_day(place: Place, day: date | None) -> None:

@@ -68,7 +68,10 @@ class TextConsole:
 
     def play(self) -> bool:
         """Play until the shift is over or somebody leaves; return whether it is over."""
-        self._menu()
+        if self.engine.drill.steps:
+            self.write("`help` lists what can be looked at and done.")
+        else:
+            self._menu()
         self._show_morning()
         while not self.engine.drill.over:
             try:

@@ -51,7 +51,9 @@ class Engine:
     def __init__(self, shift: Shift, world: World, system: System, *, watched: bool = True) -> None:
         self._watched = watched
         monitor = Monitor(world.reference, world.champion.model.vocabulary)
-        self.drill = Drill(shift, world, system, monitor, shift.first, world.stream)
+        strikes = tuple(one.strike for one in shift.planned)
+        stream = replace(world.stream, strikes=strikes)  # the world may be that of a like shift
+        self.drill = Drill(shift, world, system, monitor, shift.first, stream)
         self._week: tuple[object, dict[date, pd.DataFrame], pd.DataFrame] | None = None
         for result, why in ((world.former, "seven weeks of winter"), (world.champion, "winter")):
             version = system.register(result, world.rows, why)
