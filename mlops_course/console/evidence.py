@@ -225,9 +225,10 @@ class _Again:
             del self.without[name]
             return
         self._hear(trace, left.drill)
-        pages = self.looked.get(drill.today, set()) if trace.first else {*PAGES, CHANGE}
+        looked = self.looked.get(drill.today, set())
+        unknown = trace.page is None
         for page in (*PAGES, CHANGE):
-            if page in pages:
+            if unknown or page in looked:
                 self._look(trace, left.drill, page)
 
     def _is_past(self, trace: Trace) -> bool:
