@@ -156,6 +156,16 @@ def played_shift(shared_workspace):
 
 
 @pytest.fixture(scope="session")
+def debriefed_shift(played_shift):
+    """The debrief of that shift, and what its drill knew before."""
+    from mlops_course.debriefing.debrief import debrief
+
+    drill = played_shift.drill
+    before = (list(drill.steps), list(drill.log), list(drill.orders), drill.minutes)
+    return SimpleNamespace(found=debrief(drill, played_shift.score), before=before)
+
+
+@pytest.fixture(scope="session")
 def template_cache(shared_workspace) -> Path:
     """Return a cache folder to copy, so that no test waits for what another has made."""
     return shared_workspace.cache

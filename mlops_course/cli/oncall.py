@@ -260,9 +260,9 @@ def _leave_behind(
         say(f"saved {options.result}")
     if not told and options.debrief is None:
         return ""
-    from mlops_course.console.debrief import debrief, sections
-    from mlops_course.console.documents import as_markdown, as_text
-    from mlops_course.console.postmortem import export, template
+    from mlops_course.debriefing.debrief import debrief, sections
+    from mlops_course.debriefing.documents import as_markdown, as_text
+    from mlops_course.debriefing.postmortem import export, template
 
     found = debrief(drill, scored)
     if options.debrief is not None:

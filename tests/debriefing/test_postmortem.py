@@ -1,7 +1,7 @@
 import pytest
 
-from mlops_course.console.debrief import debrief
-from mlops_course.console.postmortem import (
+from mlops_course.core.errors import ParameterError
+from mlops_course.debriefing.postmortem import (
     ACTIONS,
     ASKED,
     SECTIONS,
@@ -9,12 +9,11 @@ from mlops_course.console.postmortem import (
     missing,
     template,
 )
-from mlops_course.core.errors import ParameterError
 
 
 @pytest.fixture(scope="module")
-def text(played_shift):
-    found = debrief(played_shift.drill, played_shift.score)
+def text(played_shift, debriefed_shift):
+    found = debriefed_shift.found
     return template(found, found.chapters[0], played_shift.drill)
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-from mlops_course.console.debrief import Chapter, Debrief
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.files import write_text
 from mlops_course.core.texts import in_markdown, short
+from mlops_course.debriefing.debrief import Chapter, Debrief
 from mlops_course.oncall.state import DAY, Drill
 
 SUMMARY = "Summary"

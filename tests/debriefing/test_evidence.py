@@ -2,18 +2,18 @@ from datetime import date
 
 import pytest
 
-from mlops_course.console.evidence import traces
+from mlops_course.debriefing.evidence import traces
 from mlops_course.oncall.engine import Engine
 from mlops_course.oncall.shift_files import parse_shift
 from mlops_course.shifts.systems import Rehearsed
 from mlops_course.shifts.worlds import open_world
 
-FIRST = "seed = 2\nfirst = 2013-05-06\nweeks = 3\n"
+FIRST = "seed = 2\nfirst = 2013-05-06\nweeks = 2\n"
 
 
 @pytest.fixture(scope="module")
-def found(played_shift):
-    return traces(played_shift.drill)
+def found(debriefed_shift):
+    return [chapter.trace for chapter in debriefed_shift.found.chapters]
 
 
 def watched(text, workspace, looks=("overview",)):
@@ -52,11 +52,9 @@ def test_harm_when_an_incident_was_there_then_is_counted_against_the_same_days_w
     assert sum(hours.extra.values()) > 500
 
 
-def test_drill_when_traced_then_is_left_as_it_was(played_shift):
-    steps = list(played_shift.drill.steps)
-    minutes = played_shift.drill.minutes
-    traces(played_shift.drill)
-    assert played_shift.drill.steps == steps and played_shift.drill.minutes == minutes
+def test_drill_when_traced_then_is_left_as_it_was(played_shift, debriefed_shift):
+    drill = played_shift.drill
+    assert debriefed_shift.before == (drill.steps, drill.log, drill.orders, drill.minutes)
 
 
 def test_evidence_when_a_release_or_the_first_day_or_no_monitoring_then_the_right_page_has_it(
@@ -64,13 +62,13 @@ def test_evidence_when_a_release_or_the_first_day_or_no_monitoring_then_the_righ
 ):
     text = (
         "[[incident]]\nwhat = 'celsius'\nday = 2013-05-06\nlasts = 7\n"
-        "[[incident]]\nwhat = 'monitoring-dead'\nday = 2013-05-16\nlasts = 2\n"
-        "[[incident]]\nwhat = 'slow-release'\nday = 2013-05-20\n"
+        "[[incident]]\nwhat = 'monitoring-dead'\nday = 2013-05-13\nlasts = 2\n"
+        "[[incident]]\nwhat = 'worse-release'\nday = 2013-05-16\n"
     )
-    celsius, dead, slow = traces(watched(text, shared_workspace, ("overview", "upstream")))
-    assert (dead.page.page, dead.page.day) == ("overview", date(2013, 5, 16))
+    celsius, dead, worse = traces(watched(text, shared_workspace, ("overview", "upstream")))
+    assert (dead.page.page, dead.page.day) == ("overview", date(2013, 5, 13))
     assert "looked at" in dead.page.figure
-    assert (slow.page.page, slow.page.figure) == ("registry", "forced entries")
+    assert (worse.page.page, worse.page.figure) == ("registry", "forced entries")
     assert any(page == "upstream" for _, page in celsius.seen)
-    assert not any(page == "upstream" for _, page in slow.seen)
-    assert not any(str(day) < "2013-05-20" for day, _ in slow.seen)
+    assert not any(page == "upstream" for _, page in worse.seen)
+    assert not any(str(day) < "2013-05-16" for day, _ in worse.seen)

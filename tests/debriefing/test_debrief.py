@@ -2,14 +2,14 @@ from datetime import date
 
 import pytest
 
-from mlops_course.console.debrief import debrief, sections
-from mlops_course.console.documents import as_text
+from mlops_course.debriefing.debrief import debrief, sections
+from mlops_course.debriefing.documents import as_text
 from mlops_course.oncall.scoring import score
 
 
 @pytest.fixture(scope="module")
-def found(played_shift):
-    return debrief(played_shift.drill, played_shift.score)
+def found(debriefed_shift):
+    return debriefed_shift.found
 
 
 @pytest.fixture(scope="module")

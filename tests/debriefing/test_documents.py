@@ -1,4 +1,4 @@
-from mlops_course.console.documents import Section, Table, as_html, as_markdown, as_text
+from mlops_course.debriefing.documents import Section, Table, as_html, as_markdown, as_text
 
 HOSTILE = "a | <b> \x1b[2J"
 TABLE = Table("Looks", ("page", "of"), (("rows", HOSTILE), ("weeks", "long " * 40)))
