@@ -6,6 +6,7 @@ It reads lines from anywhere, also a pipe, and shows what `oncall.looks` shows, 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from typing import Any
 
 from mlops_course.core.errors import CourseError, ParameterError
@@ -239,6 +240,13 @@ def _cause(word: str) -> str:
     names = list(INCIDENTS)
     if word.isdecimal() and 1 <= int(word) <= len(names):
         return names[int(word) - 1]
+    if word not in names:
+        near = get_close_matches(word, names, 1)
+        raise ParameterError(
+            f"There is no cause {short(repr(word))}; nothing was done.",
+            f"Do you mean {near[0]}?" if near else "`causes` lists them, with their numbers.",
+            "Try again.",
+        )
     return word
 
 

@@ -142,7 +142,7 @@ class _Again:
 
     def __init__(self, drill: Drill) -> None:
         self.shift = drill.shift
-        recalled = _Recalled(kept={one.day: one for one in drill.served})
+        recalled = _Recalled(kept={one.day: one for one in drill.served}, memory=drill.world.memory)
         self.engine = Engine(begun(drill), drill.world, recalled)
         self.looked: dict[date, set[str]] = {}
         for step in drill.steps:
@@ -181,7 +181,7 @@ class _Again:
             others = tuple(one for one in drill.shift.planned if one != planned)
             shift = replace(drill.shift, planned=others)
             if fresh:
-                left = Engine(shift, drill.world, Rehearsed())
+                left = Engine(shift, drill.world, Rehearsed(memory=drill.world.memory))
             else:
                 left = _copied(self.engine)
                 left.drill.shift = shift
@@ -288,10 +288,10 @@ def _copied(engine: Engine) -> Engine:
     drill = engine.drill
     shared: list[Any] = [
         *(drill.world, drill.stream, drill.shift, *drill.shift.planned),
-        *(drill.monitor.reference, drill.monitor.vocabulary, engine._week),
+        *(drill.monitor.reference, drill.monitor.vocabulary),
         *(*drill.served, *drill.versions.values(), *drill.candidates.values()),
         *(one.model for one in drill.versions.values()),
-        getattr(drill.system, "_threads", None),
+        *(getattr(drill.system, name, None) for name in ("_threads", "memory")),
     ]
     copied = deepcopy(engine, {id(one): one for one in shared})
     if isinstance(copied.drill.system, _Recalled):

@@ -54,7 +54,6 @@ class Engine:
         strikes = tuple(one.strike for one in shift.planned)
         stream = replace(world.stream, strikes=strikes)  # the world may be that of a like shift
         self.drill = Drill(shift, world, system, monitor, shift.first, stream)
-        self._week: tuple[object, dict[date, pd.DataFrame], pd.DataFrame] | None = None
         for result, why in ((world.former, "seven weeks of winter"), (world.champion, "winter")):
             version = system.register(result, world.rows, why)
             self.drill.versions[version] = result
@@ -227,11 +226,12 @@ class Engine:
         drill = self.drill
         number = (day - drill.shift.first) // WEEK + 1
         key = (number, drill.stream.strikes)
-        if self._week is None or self._week[0] != key:
+        memory = drill.world.memory
+        if key not in memory:
             flights = numbered_by_desk(drill.stream.week(number).flights)
             parts = {when.date(): part for when, part in flights.groupby("date", sort=False)}
-            self._week = (key, parts, flights.iloc[:0])
-        _, parts, none = self._week
+            memory[key] = (parts, flights.iloc[:0])
+        parts, none = memory[key]
         return parts.get(day, none)
 
     # ---- a morning
@@ -243,7 +243,10 @@ class Engine:
             release = planned.incident.release
             if not release or planned.strike.first != drill.today:
                 continue
-            result = BAD_RELEASES[release](drill.world.champion, drill.world.rows)
+            made = drill.world.memory
+            if release not in made:
+                made[release] = BAD_RELEASES[release](drill.world.champion, drill.world.rows)
+            result = made[release]
             version = drill.system.register(result, drill.world.rows, "by hand")
             drill.versions[version] = result
             drill.champions.append(version)

@@ -277,7 +277,7 @@ def recompute(
     others
         What `scoring.baselines` returns for the shift, if it is there already; played otherwise.
     """
-    engine = Engine(result.shift, world, Rehearsed())
+    engine = Engine(result.shift, world, Rehearsed(memory=world.memory))
     done = 0
     try:
         for _ in engine.replay(result.steps):
