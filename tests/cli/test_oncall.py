@@ -1,16 +1,28 @@
 import json
-import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlops_course.cli.main import main
 from mlops_course.core.workspace import HOME_VARIABLE
+from mlops_course.oncall.scoring import rehearse
+from mlops_course.oncall.shift_files import read_shift
+from mlops_course.shifts.worlds import open_world
 
 SHIFT = str(Path(__file__).parents[2] / "notebooks" / "10_shift.toml")
 QUICK = ("oncall", "--shift", SHIFT, "--rehearse")
+WEEK = """\
+seed = 1
+first = 2013-05-06
+weeks = 1
+
+[[incident]]
+what = "hours"
+day = 2013-05-07
+"""
 
 
 @pytest.fixture
@@ -25,25 +37,42 @@ def run(workspace, monkeypatch, capsys):
     return call
 
 
-def test_policy_when_json_is_asked_then_stdout_is_one_object_as_documented(run, played_shift):
-    status, out, _ = run(*QUICK, "--policy", "skilled", "--json")
+@pytest.fixture
+def week(tmp_path):
+    path = tmp_path / "week.toml"
+    path.write_text(WEEK, encoding="utf-8")
+    return ("oncall", "--shift", str(path), "--rehearse")
+
+
+def test_policy_when_json_is_asked_then_stdout_is_one_object_as_documented(run, week, workspace):
+    status, out, _ = run(*week, "--seed", "2", "--policy", "skilled", "--json")
     record = json.loads(out)
     assert status == 0
     assert list(record) == ["seed", "policy", "harm", "harm_by", "incidents", "actions"]
-    assert (record["seed"], record["policy"]) == (7, "skilled")
+    assert (record["seed"], record["policy"]) == (2, "skilled")
     assert list(record["harm_by"]) == ["nothing", "retrain", "rollback", "oracle"]
-    assert list(record["incidents"][0]) == ["name", "from", "to", "resolved", "right"]
-    assert record["harm"] == played_shift.score.harm.total
+    assert record["incidents"] == [
+        {"name": "hours", "from": "2013-05-07", "to": "2013-05-12",
+         "resolved": "2013-05-11", "right": True}
+    ]  # fmt: skip
     repair = next(action for action in record["actions"] if action["name"] == "fix-feed")
-    assert repair == {
-        "day": "2013-07-11", "minute": 75, "name": "fix-feed", "cause": "hours", "sure": 0.95
-    }  # fmt: skip
+    assert (repair["day"], repair["cause"], repair["sure"]) == ("2013-05-08", "hours", 0.95)
+    shift = replace(read_shift(Path(week[2])), seed=2)
+    drill = rehearse(shift, open_world(workspace, shift), "skilled")
+    assert record["harm"] == drill.harm.total, "to the last digit"
 
 
-def test_shift_when_typed_then_is_kept_resumed_ended_told_and_compared(workspace, tmp_path):
-    result = tmp_path / "me.json"
-    told = tmp_path / "me.md"
-    command = [sys.executable, "-m", "mlops_course", *QUICK, "--workspace", str(workspace.root)]
+def test_policy_when_on_the_real_system_then_the_score_is_that_of_the_rehearsal(run, week):
+    rehearsed = run(*week, "--policy", "nothing")
+    live = run(*week[:-1], "--policy", "nothing")
+    assert live[0] == 0 and live[1] == rehearsed[1]
+    assert live[1].startswith("nothing: ") and "never right, not named" in live[1]
+
+
+def test_shift_when_typed_then_is_kept_resumed_ended_told_and_compared(run, week, workspace):
+    result = workspace.root / "me.json"
+    told = workspace.root / "me.md"
+    command = [sys.executable, "-m", "mlops_course", *week, "--workspace", str(workspace.root)]
     command += ["--result", str(result), "--debrief", str(told), "--who", "Me"]
 
     def typed(lines):
@@ -56,19 +85,13 @@ def test_shift_when_typed_then_is_kept_resumed_ended_told_and_compared(workspace
     assert last.returncode == 0, last.stderr
     assert "Going on:" in last.stderr and "Debrief" in last.stdout and "otherwise" in last.stdout
     assert "# Post-mortem: Delay in hours" in told.read_text(encoding="utf-8")
-    other = tmp_path / "edited.json"
+    other = workspace.root / "edited.json"
     record = json.loads(result.read_text(encoding="utf-8"))
     record["score"]["harm"] = 1.0
     other.write_text(json.dumps(record), encoding="utf-8")
-    compared = subprocess.run(
-        [*command[:3], "oncall", "--compare", str(result), str(other)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env={**os.environ, HOME_VARIABLE: str(workspace.root)},
-    )
-    assert compared.returncode == 1
-    assert "Me" in compared.stdout and "The file says harm 1.0" in compared.stderr
+    status, out, err = run("oncall", "--compare", str(result), str(other))
+    assert status == 1
+    assert "Me and Me did the same harm" in out and "The file says harm 1.0" in err
 
 
 def test_master_when_asked_then_shows_the_truth_and_injects(run):
