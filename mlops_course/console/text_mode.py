@@ -14,7 +14,6 @@ from mlops_course.core.texts import one_line, short
 from mlops_course.data.incidents import INCIDENTS
 from mlops_course.oncall.engine import Engine
 from mlops_course.oncall.looks import Look
-from mlops_course.oncall.state import DONE
 from mlops_course.shifts.prices import ACTIONS, LOOKS
 
 STARTS_AT = 9  # o'clock
@@ -198,8 +197,7 @@ class TextConsole:
             f"Week {week} of {drill.shift.weeks}. Minutes of work so far: {drill.minutes}."
         )
         for entry in drill.log[self._told :]:
-            if entry.kind != DONE:
-                self.write(f"  {entry.kind.upper()}: {one_line(entry.text)}")
+            self.write(f"  {entry.kind.upper()}: {one_line(entry.text)}")
         self._told = len(drill.log)
         if drill.alarms:
             self.write(f"  Open alarms: {', '.join(drill.alarms)}. `pager` tells more.")
