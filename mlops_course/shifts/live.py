@@ -143,7 +143,7 @@ class Live:
 
     def window(self, served: Sequence[Served], before: date) -> Window:
         """Return days as log and label store have them."""
-        ids = [name for one in served for name in one.requests["request_id"].unique()]
+        ids = pd.concat([one.requests["request_id"] for one in served]).unique()
         record = read_record(self.log, request_ids=ids, before=before)
         return named_window(served, record.flights, record.requests)
 
