@@ -3,7 +3,7 @@
 It is drawn from a seed, and hidden from whoever plays. What can strike is `data.incidents`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -21,12 +21,17 @@ CALM_WEEKS = 2  # nothing strikes before
 TAIL_DAYS = 21  # nor so late that nobody could answer it
 _LOT = 10  # keeps its draws apart from the draws of days
 
-LOUD_FEEDS = ("clock", "hours", "refused")
-QUIET_FAULTS = ("dead-weather", "celsius", "timezone", "desk-skew")
-RELEASES = ("worse-release", "stuck-release", "slow-release")
-NOTHING_TO_FIX = ("storm", "new-carrier")
-BLIND = ("late-labels", "monitoring-dead")
-WORLD = ("padding",)
+
+def _named(of_kind: Callable[[Incident], bool]) -> tuple[str, ...]:
+    return tuple(name for name, one in INCIDENTS.items() if name != "none" and of_kind(one))
+
+
+LOUD_FEEDS = _named(lambda one: one.repairable and "declare" in one.responses)
+QUIET_FAULTS = _named(lambda one: one.repairable and "declare" not in one.responses)
+RELEASES = _named(lambda one: bool(one.release))
+NOTHING_TO_FIX = _named(lambda one: one.responses == ("dismiss",))
+BLIND = _named(lambda one: one.blinds or one.label_days > 0)
+WORLD = _named(lambda one: "retrain" in one.responses)
 APART = {"clock": ("padding",), "padding": ("clock",)}
 """What never strikes in one shift: minutes added to a delay undo minutes cut from the schedule."""
 

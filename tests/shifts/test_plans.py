@@ -1,10 +1,24 @@
 from datetime import date
+from itertools import chain
 
 import pytest
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.incidents import INCIDENTS
-from mlops_course.shifts.plans import APART, LEVELS, Planned, Shift, draw_shift, struck
+from mlops_course.shifts.plans import (
+    APART,
+    BLIND,
+    LEVELS,
+    LOUD_FEEDS,
+    NOTHING_TO_FIX,
+    QUIET_FAULTS,
+    RELEASES,
+    WORLD,
+    Planned,
+    Shift,
+    draw_shift,
+    struck,
+)
 from mlops_course.shifts.prices import ACTIONS
 
 SEEDS = range(60)
@@ -82,3 +96,9 @@ def test_responses_when_an_incident_names_them_then_they_are_actions():
     for incident in INCIDENTS.values():
         assert incident.responses
         assert set(incident.responses) <= set(ACTIONS)
+
+
+def test_incidents_when_in_the_catalogue_then_each_is_in_one_group_of_the_drill():
+    groups = (LOUD_FEEDS, QUIET_FAULTS, RELEASES, NOTHING_TO_FIX, BLIND, WORLD)
+    drawn = list(chain.from_iterable(groups))
+    assert sorted(drawn) == sorted(set(INCIDENTS) - {"none"})
