@@ -155,11 +155,12 @@ class Drill:
         return [one for one in self.shift.planned if self.is_there(one, day)]
 
     def end(self, planned: Planned, day: date) -> None:
-        """End an incident: from a day on it is gone."""
+        """End an incident: from a day on it is gone, at the earliest after its first day."""
         place = self.shift.planned.index(planned)
         strike = self.stream.strikes[place]
-        self.stream = self.stream.repaired([strike], day)
-        self.ended[planned.incident.name] = day
+        gone = max(day, strike.first + DAY)
+        self.stream = self.stream.repaired([strike], gone)
+        self.ended[planned.incident.name] = gone
 
     def tell(self, kind: str, text: str) -> None:
         """Write a line into the log."""

@@ -278,3 +278,31 @@ def test_actions_when_listed_then_each_can_be_done(calm):
 
     assert set(ACTS) == set(ACTIONS)
     assert set(LOOK_AT) == set(LOOKS)
+
+
+def test_incident_when_it_is_found_on_the_morning_it_strikes_then_it_is_gone_the_next(drills):
+    engine = drills.engine(drills.shift("hours"), watched=False)
+    days(engine, 10 - REPAIR_DAYS)
+    engine.act("fix-feed")
+    days(engine, REPAIR_DAYS)
+    assert engine.drill.today == engine.drill.shift.planned[0].strike.first
+    assert engine.drill.present(engine.drill.today)
+    days(engine, 1)
+    assert not engine.drill.present(engine.drill.today)
+
+
+def test_release_when_it_is_replaced_on_the_morning_it_comes_then_it_never_serves(drills):
+    engine = drills.engine(drills.shift("stuck-release"), watched=False)
+    days(engine, 9)
+    engine.drill.order(1, "promoted", version="1", reason="a retraining that ends that night")
+    days(engine, 3)
+    assert "3" not in {day.version for day in engine.drill.days}
+
+
+def test_rollback_when_somebody_promotes_before_it_then_it_leaves_nobody_else(drills):
+    engine = drills.engine(drills.shift("stuck-release"), watched=False)
+    days(engine, 9)
+    engine.act("roll-back")
+    days(engine, 1)
+    assert engine.drill.champion == "3"
+    assert "version 2 is champion no longer" in engine.drill.log[-1].text
