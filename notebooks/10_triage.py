@@ -17,14 +17,13 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-import mlflow  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+import mlflow
+from mlflow.exceptions import MlflowException
 
 CALM, OFF, MISUSED, COULD_NOT_TELL = 0, 1, 2, 3
 DAYS_BEFORE = 14
@@ -32,6 +31,7 @@ MIN_DAYS = 5  # before, to know what is usual
 MIN_ROWS = 100  # of a day
 REFUSED = 0.01  # of the requests
 SLOWER = 3.0  # times the usual milliseconds
+SLOW_MS = 50  # below which nobody minds
 CERTAIN = 0.002  # spread of the answers' probabilities, below which they are all one
 JUMP = 0.10  # of the share called positive, beyond the range of the days before
 EMPTY = 0.50  # more empty values in a column than on any day before
@@ -42,6 +42,7 @@ LABEL_DAYS = 2
 WORSE = 0.05  # accuracy below the worst of the days before
 NEW_DAYS = 7  # for which a version is new
 FORCED = ("forced", "by hand", "override")
+TOLD = ("reason", "who", "by")  # how the names of tags end that say who promoted, and why
 
 
 @dataclass(frozen=True)
@@ -64,27 +65,27 @@ def read(path, *columns):
     """Return a table that has some columns; its times are times."""
     try:
         table = pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path)
-        found = table.assign(**{"time": pd.to_datetime(table["time"])} if "time" in columns else {})
+        if "time" in columns:
+            table["time"] = pd.to_datetime(table["time"])
     except (OSError, ValueError, KeyError) as error:
         raise CouldNotTell(f"{path} cannot be read: {type(error).__name__}, {error}.") from error
-    if missing := set(columns) - set(found):
+    if missing := set(columns) - set(table):
         raise CouldNotTell(f"{path} has no column {', '.join(sorted(missing))}.")
-    return found
+    return table
 
 
-def moves(model):
-    """Return the champion's version, when it was made champion and why; for any tags it has.
+def champion_of(model):
+    """Return the champion's version, and what its tags say of who promoted it and why.
 
-    What promotes may note its reason on the version, in a tag whose name holds "reason".
+    MLflow notes no moment at which an alias moved; a version's first answer in the log tells it.
     """
-    client = mlflow.MlflowClient()
     try:
-        version = client.get_model_version_by_alias(model, "champion")
+        version = mlflow.MlflowClient().get_model_version_by_alias(model, "champion")
     except MlflowException as error:
         told = str(error).partition("\n")[0]
         raise CouldNotTell(f"The registry does not say who is champion: {told}") from error
-    reasons = [text for name, text in version.tags.items() if "reason" in name.lower()]
-    return version.version, datetime.fromtimestamp(version.creation_timestamp / 1000), reasons
+    told = {name: text for name, text in version.tags.items() if name.endswith(TOLD)}
+    return str(version.version), told
 
 
 def by_day(table):
@@ -113,7 +114,7 @@ def from_requests(requests, day):
         )
     usual = requests[days < day].groupby(days)["ms"].median()
     now = today.loc[today["status"] < 400, "ms"].median()
-    if len(usual) >= MIN_DAYS and now > SLOWER * usual.median():
+    if len(usual) >= MIN_DAYS and now > max(SLOWER * usual.median(), SLOW_MS):
         yield Finding(
             70,
             f"A request takes {now:.0f} ms, usually {usual.median():.0f}.",
@@ -122,28 +123,30 @@ def from_requests(requests, day):
 
 
 def from_registry(predictions, day, champion):
-    """Yield a champion that is new, and one that nobody judged."""
-    version, _, reasons = champion
+    """Yield a champion that nobody judged, one that is new, and one that does not answer."""
+    version, told = champion
+    versions = predictions["version"].astype(str)
     days = by_day(predictions)
-    answering = predictions[days == day]["version"].astype(str)
-    recent = predictions[days < day - pd.Timedelta(days=NEW_DAYS)]["version"].astype(str)
-    strange = sorted(set(answering) - set(recent)) if len(recent) else []
-    if forced := [one for one in reasons if any(word in one.lower() for word in FORCED)]:
+    first = days[versions == version].min()
+    since = f"which answers since {first:%d %B}" if first <= day else "which has not answered yet"
+    note = "; ".join(told.values()) or "no tag says who promoted it, or why"
+    if any(word in note.lower() for word in FORCED):
         yield Finding(
-            85,
-            f"Version {version} went past the gate: {forced[0]}",
+            89,
+            f"Version {version}, {since}, went past the gate: {note}.",
             "Roll back first, then ask. A version that nobody judged has no claim to stay.",
         )
-    elif strange:
+    elif first > day - pd.Timedelta(days=NEW_DAYS) and first > days.min():
         yield Finding(
             30,
-            f"Version {', '.join(strange)} is new; it was judged: {'; '.join(reasons) or 'no note'}",
+            f"Version {version}, {since}, is new: {note}.",
             "If anything else is off since its first day, roll back.",
         )
-    if len(answering) and version not in set(answering):
+    answering = versions[days == day]
+    if version not in set(answering):
         yield Finding(
             60,
-            f"The registry's champion is version {version}, and {answering.mode()[0]} answers.",
+            f"The champion is version {version}; version {answering.mode()[0]} answers.",
             "The service does not follow the registry: look at its log, restart it.",
         )
 
@@ -159,7 +162,8 @@ def from_answers(predictions, day):
             "A model that knows one answer: roll back if the version is new, else look at inputs.",
         )
     shares = (predictions["probability"] >= 0.5).groupby(days).mean()
-    now, before = shares[day], shares[shares.index < day]
+    now = shares[day]
+    before = shares[shares.index < day]
     if now < before.min() - JUMP or now > before.max() + JUMP:
         yield Finding(
             50,
@@ -202,11 +206,12 @@ def from_column(name, now, before, days):
         for quantile in (0.1, 0.5, 0.9):
             middles = before.groupby(days).quantile(quantile)
             spread = middles.max() - middles.min()
-            off = max(now.quantile(quantile) - middles.max(), middles.min() - now.quantile(quantile))
+            newest = now.quantile(quantile)
+            off = max(newest - middles.max(), middles.min() - newest)
             if spread > 0 and off > APART * spread:
                 yield Finding(
                     75,
-                    f"{name}: its {quantile:.0%} point is {now.quantile(quantile):.3g}, "
+                    f"{name}: its {quantile:.0%} point is {newest:.3g}, "
                     f"{middles.min():.3g} to {middles.max():.3g} before.",
                     "A unit or a meaning has changed: ask who delivers it. Do not retrain on it.",
                 )
@@ -269,7 +274,8 @@ def round_of(predictions, labels, requests, champion, day):
 def options_of(arguments):
     """Return what it was called with."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("predictions", help="CSV or Parquet: time, id, version, probability, inputs")
+    columns = "CSV or Parquet: time, id, version, probability, inputs"
+    parser.add_argument("predictions", help=columns)
     parser.add_argument("labels", help="CSV or Parquet: id, label")
     parser.add_argument("requests", help="CSV or Parquet: time, status, ms")
     parser.add_argument("--model", required=True, metavar="NAME", help="its name in the registry")
@@ -288,11 +294,12 @@ def main(arguments=None):
         requests = read(options.requests, "time", "status", "ms")
         newest = max(predictions["time"].max(), requests["time"].max())
         day = pd.Timestamp(options.day or newest).normalize()
-        found = round_of(predictions, labels, requests, moves(options.model), day)
+        found = round_of(predictions, labels, requests, champion_of(options.model), day)
     except (CouldNotTell, MlflowException, ValueError) as error:
         print(f"could not tell: {error}")
         return COULD_NOT_TELL
-    print(f"{day:%A, %d %B}: {'calm' if not found else f'{len(found)} things are off'}")
+    told = {0: "calm", 1: "1 thing is off"}.get(len(found), f"{len(found)} things are off")
+    print(f"{day:%A, %d %B}: {told}")
     for number, one in enumerate(found, start=1):
         print(f"{number}. {one.what}\n   First: {one.first_step}")
     return OFF if found else CALM

@@ -42,7 +42,7 @@ def rows_of(seed: int, level: str, players: Sequence[str] = tuple(PLAYERS)) -> I
     world = open_world(open_workspace(), shift)
     for player in players:
         harm = rehearse(shift, world, player).harm
-        yield [seed, level, player, *(round(part, 2) for part in astuple(harm))]
+        yield [seed, level, player, *(round(float(part), 2) for part in astuple(harm))]
 
 
 def _played(shift: tuple[int, str]) -> list[Row]:
