@@ -13,7 +13,7 @@ from mlops_course.oncall.state import DAY, PAGER
 from mlops_course.shifts.plans import Planned
 
 NAIVE_WEEKS = 4
-RETRAINED = ((15, 2), (36, 4))  # so many days after it struck, on so many weeks
+RETRAINED = ((15, 2), (29, 4), (57, 8))  # so many days after it struck, on so many weeks
 
 
 def nothing(engine: Engine) -> None:
@@ -67,7 +67,7 @@ def oracle(engine: Engine) -> None:
 
 
 def _retrain_in_time(engine: Engine, planned: Planned) -> None:
-    """Retrain once some of its days are known, and again once there are four weeks."""
+    """Retrain once some of its days are known, and again on more of them."""
     passed = (engine.drill.today - planned.strike.first).days
     for wait, weeks in RETRAINED:
         if passed == wait:

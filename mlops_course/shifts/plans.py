@@ -26,6 +26,8 @@ RELEASES = ("worse-release", "stuck-release", "slow-release")
 NOTHING_TO_FIX = ("storm", "new-carrier")
 BLIND = ("late-labels", "monitoring-dead")
 WORLD = ("padding",)
+APART = {"clock": ("padding",), "padding": ("clock",)}
+"""What never strikes in one shift: minutes added to a delay undo minutes cut from the schedule."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def draw_shift(seed: int, level: str = DEFAULT_LEVEL) -> Shift:
     planned = []
     drawn: set[str] = set()
     for place, group in enumerate(deck):
-        left = [name for name in group if name not in drawn]
+        taken = drawn.union(*(APART.get(name, ()) for name in drawn))
+        left = [name for name in group if name not in taken]
         name = left[lot.integers(len(left))]
         drawn.add(name)
         begin = CALM_WEEKS * 7 + int((place + lot.random()) * room / len(deck))
