@@ -292,8 +292,11 @@ def main(arguments=None):
         predictions = read(options.predictions, "time", "id", "version", "probability")
         labels = read(options.labels, "id", "label")
         requests = read(options.requests, "time", "status", "ms")
-        newest = max(predictions["time"].max(), requests["time"].max())
-        day = pd.Timestamp(options.day or newest).normalize()
+        newest = pd.concat([predictions["time"], requests["time"]]).max()
+        day = pd.Timestamp(options.day or newest)
+        if pd.isna(day):
+            raise CouldNotTell("There is no row that has a time.")
+        day = day.normalize()
         found = round_of(predictions, labels, requests, champion_of(options.model), day)
     except (CouldNotTell, MlflowException, ValueError) as error:
         print(f"could not tell: {error}")
