@@ -14,6 +14,7 @@ import pandas as pd
 from mlops_course.alerting.rule_files import read_rules
 from mlops_course.alerting.rules import Rule, Watch, cut
 from mlops_course.alerting.scoring import Outcome, Score, score
+from mlops_course.core.errors import ParameterError
 from mlops_course.core.verdicts import Check, Verdict
 from mlops_course.data.flights import load_flights
 from mlops_course.data.incidents import INCIDENTS
@@ -90,9 +91,21 @@ def world(
         The share of flights that it hits, above 0 and at most 1.
     seed
         Draws the days anew; None takes them as they were.
+
+    Raises
+    ------
+    ParameterError
+        If the incident comes with a release, or blinds those who watch.
     """
+    what = INCIDENTS[incident]
+    if what.release or what.blinds:
+        raise ParameterError(
+            f"{what.title}: that leaves no mark in a record of flights.",
+            "Rules are rehearsed on what the feed delivers, and on labels that come late.",
+            "Choose an incident of those.",
+        )
     since = first + CALM_WEEKS * WEEK
-    strike = Strike(INCIDENTS[incident], since, severity=severity)
+    strike = Strike(what, since, severity=severity)
     strikes = [strike] if incident != CALM else []
     stream = Stream(flights, first, strikes, seed)
     rows = pd.concat([week.flights for week in stream.weeks(weeks)])

@@ -36,7 +36,7 @@ def simulate(options: argparse.Namespace, _: Sequence[str]) -> int:
 
     if options.list:
         for scenario in SCENARIOS.values():
-            print(f"{scenario.name:<14} {scenario.title}. {scenario.story}")
+            print(f"{scenario.name:<15} {scenario.title}. {scenario.story}")
         return DONE
     if options.settings is not None:
         config = _asked(options)

@@ -126,10 +126,14 @@ def _flights(
     from mlops_course.data.flights import FIRST_DAY, LAST_DAY, load_flights
     from mlops_course.data.incidents import INCIDENTS
 
-    if incident is not None and incident not in INCIDENTS:
+    changing = ["none", *(name for name, one in INCIDENTS.items() if one.changes_flights)]
+    if incident is not None and incident not in changing:
+        known = incident in INCIDENTS
         raise ParameterError(
-            f"There is no incident {short(incident)!r}.",
-            f"There are {', '.join(INCIDENTS)}.",
+            f"The incident {incident!r} changes no flight."
+            if known
+            else f"There is no incident {short(incident)!r}.",
+            f"Those that change flights are {', '.join(changing)}.",
             "Choose one of these.",
         )
     for days in (reference, window):

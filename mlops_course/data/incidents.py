@@ -90,6 +90,11 @@ class Incident:
     responses: tuple[str, ...] = ()
 
     @property
+    def changes_flights(self) -> bool:
+        """Whether it can be seen in the rows; what comes with a release, for instance, cannot."""
+        return self.apply is not _nothing
+
+    @property
     def repairable(self) -> bool:
         """Whether it is a fault of what is delivered, whose owner can repair it."""
         return self.owner in (FEED, DESK)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_course.core.errors import ParameterError
+from mlops_course.data.features import CATEGORICAL
 from mlops_course.data.flights import draw_days
 from mlops_course.data.incidents import Incident
 
@@ -68,6 +69,10 @@ class Strike:
         grown = ((day - self.first).days + 1) / (self.onset_days + 1)
         return self.severity * min(grown, 1.0)
 
+    def meets(self, first: date, last: date) -> bool:
+        """Return whether it is there on any day of a stretch."""
+        return self.first <= last and (self.last is None or self.last >= first)
+
 
 @dataclass(frozen=True)
 class Week:
@@ -85,6 +90,8 @@ class Week:
     unharmed
         The same flights, in the same order, as they were before it hit; None where none did, or
         only what happened to the flights themselves.
+    blind
+        Whether nobody watched on a day of it.
     """
 
     number: int
@@ -92,6 +99,7 @@ class Week:
     flights: pd.DataFrame
     struck: bool
     unharmed: pd.DataFrame | None = None
+    blind: bool = False
 
     def seen_at(self, moment: date) -> pd.DataFrame:
         """Return the flights as they look at the beginning of a day.
@@ -146,11 +154,25 @@ class Stream:
         rows = rows.assign(label_at=self._label_times(rows))
         generator = np.random.default_rng((self.seed or 0, number, _STRIKES))
         in_the_world = [strike for strike in self.strikes if strike.incident.world]
-        others = [strike for strike in self.strikes if not strike.incident.world]
+        others = [one for one in self.strikes if not (one.incident.world or one.incident.release)]
         rows, changed = _struck(in_the_world, rows, generator)
         unharmed = rows.drop(columns="label_at")
         rows, harmed = _struck(others, rows, generator)
-        return Week(number, monday, rows, changed or harmed, unharmed if harmed else None)
+        before = unharmed if harmed else None
+        blind = any(strike.incident.blinds and strike.meets(monday, sunday) for strike in others)
+        return Week(number, monday, rows, changed or harmed, before, blind)
+
+    def releases(self, number: int) -> tuple[str, ...]:
+        """Return what colleagues make champion in a week: names of `training.bad_releases`.
+
+        Such an incident changes no flight, so that no week is struck by it.
+        """
+        monday = self.first + (number - 1) * WEEK
+        return tuple(
+            strike.incident.release
+            for strike in self.strikes
+            if strike.incident.release and monday <= strike.first < monday + WEEK
+        )
 
     def broken_feeds(self, first: date, last: date) -> tuple[Strike, ...]:
         """Return the strikes whose owner could repair a feed, there on all days of a stretch."""
@@ -206,8 +228,17 @@ def _changed(incident: Incident, rows: pd.DataFrame, hit: np.ndarray) -> pd.Data
     """
     if hit.all():
         return incident.apply(rows)
-    parts = [rows[~hit], incident.apply(rows[hit])]
+    if not hit.any():
+        return rows
+    joined = _joined(rows[~hit], incident.apply(rows[hit]))
     if incident.world:
-        return pd.concat(parts).sort_values("date", kind="stable")
+        return joined.sort_values("date", kind="stable")
     order = np.concatenate([np.flatnonzero(~hit), np.flatnonzero(hit)])
-    return pd.concat(parts).iloc[np.argsort(order)]
+    return joined.iloc[np.argsort(order)]
+
+
+def _joined(calm: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
+    """Return both one after the other; names that only one of them knows stay categories."""
+    joined = pd.concat([calm, changed])
+    names = [name for name in CATEGORICAL if joined[name].dtype != "category"]
+    return joined.astype(dict.fromkeys(names, "category"))

@@ -152,6 +152,8 @@ def describe(state: RunState) -> str:
         told.append(f"flights unanswered in {week_numbers(gaps)}")
     if silent := [week.number for week in state.weeks if not has_accuracy(week)]:
         told.append(f"accuracy unknown in {week_numbers(silent)}")
+    if unwatched := [week.number for week in state.weeks if not week.watched]:
+        told.append(f"the rules were not evaluated for {week_numbers(unwatched)}")
     return f"{'; '.join(told)}."
 
 
@@ -340,6 +342,8 @@ def _tooltip(week: WeekScored, model: str) -> str:
     told.append(model)
     if week.alert:
         told.append("alert")
+    if not week.watched:
+        told.append("the rules were not evaluated")
     return f"Week {week.number} from {day(week.week)}: {', '.join(told)}"
 
 
@@ -365,7 +369,7 @@ def _values(state: RunState, scale: Scale, live: bool) -> Iterator[Markup]:
 
 
 def _silences(state: RunState, scale: Scale) -> Iterator[Markup]:
-    """Yield why accuracy is unknown, above the marks of such weeks; once for weeks in a row."""
+    """Yield why nothing was known or nobody looked, at the foot; once for weeks in a row."""
     for words, group in groupby(state.weeks, key=_silence):
         if not words:
             continue
@@ -375,6 +379,9 @@ def _silences(state: RunState, scale: Scale) -> Iterator[Markup]:
 
 
 def _silence(week: WeekScored) -> str:
-    if has_accuracy(week):
-        return ""
-    return "no labels" if week.answered else "no answers"
+    words = []
+    if not has_accuracy(week):
+        words.append("no labels" if week.answered else "no answers")
+    if not week.watched:
+        words.append("rules not evaluated")
+    return ", ".join(words)

@@ -36,10 +36,8 @@ def _summary(state: RunState) -> str:
     week = state.weeks[-1]
     known = [one for one in week.examples if one.late is not None]
     right = sum(one.late == one.called_late for one in known)
-    return (
-        f"Three flights of week {week.number}, from the feed to the label: {right} of {len(known)} "
-        f"called right"
-    )
+    found = f"{right} of {len(known)} called right" if known else "no label has arrived"
+    return f"Three flights of week {week.number}, from the feed to the label: {found}"
 
 
 def _content(state: RunState) -> Markup:

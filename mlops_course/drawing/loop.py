@@ -12,7 +12,7 @@ from markupsafe import Markup
 from mlops_course.drawing.markup import element, icon
 from mlops_course.pipeline.events import REFUSED
 from mlops_course.pipeline.state import RunState, StageRecord, cycle_of, record_of
-from mlops_course.telling import wording
+from mlops_course.telling import standing
 from mlops_course.telling.content import card_of
 
 # Flights of a batch whose disc is as wide as it may be, and that width and the least, in pixels.
@@ -80,7 +80,7 @@ def way_back(state: RunState) -> Markup:
     return element(
         "div",
         _arrow(returning(state)),
-        element("p", wording.way_back(state)),
+        element("p", standing.way_back(state)),
         class_="mls-back",
         data_cycle=cycle_of(state),
     )

@@ -77,6 +77,8 @@ def generations(state: RunState) -> tuple[Generation, ...]:
                 waiting = None
             case Promoted() | RolledBack():
                 words = trained.get(entry.run_id, _winter(state))
+                if isinstance(entry, Promoted) and entry.by_hand:
+                    words = "what a colleague chose, and promoted by hand"
                 again = isinstance(entry, RolledBack)
                 name = f"v{entry.to_version}"
                 found.append(Generation(name, FORMER, words, entry.week, again=again))

@@ -33,13 +33,14 @@ NONE = "none"
 FORCED = "forced"
 AT_ANY_TIME = ("hold", "resume")  # done whenever their signs hold, if they can be
 
-_COMPARED = re.compile(r"([a-z_.]+) *(<=|>=|==|<|>) *(-?[\w.-]+)")
+_COMPARED = re.compile(r"([a-z_.]+) *(<=|>=|==|!=|<|>) *(-?[\w.-]+)")
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
     "<=": operator.le,
     ">=": operator.ge,
     "==": operator.eq,
+    "!=": operator.ne,
 }
 
 
@@ -125,10 +126,12 @@ def _of_weeks(page: Look, today: date) -> dict[str, float]:
     if not weeks:
         return {}
     newest = weeks[-1]
+    uncalled = [week.observed_late - week.called_late for week in weeks[-2:]]
     return {
         "accuracy": newest.accuracy,
         "lead_over_rule": newest.accuracy - newest.rule,
-        "late_uncalled": newest.observed_late - newest.called_late,
+        "late_uncalled": uncalled[-1],
+        "late_uncalled_twice": min(uncalled),
         "labelled": newest.labelled,
         "drifted": float(sum(score > 1 for score in newest.drift.values())),
     }
@@ -168,7 +171,10 @@ SIGNS: Mapping[str, tuple[str, ...]] = {
         *("earliest_last_hour", "temp_median", "weather_empty", "smallest_airport"),
         "unknown_airlines",
     ),
-    "weeks": ("accuracy", "lead_over_rule", "late_uncalled", "labelled", "drifted"),
+    "weeks": (
+        *("accuracy", "lead_over_rule", "late_uncalled", "late_uncalled_twice", "labelled"),
+        "drifted",
+    ),
     "registry": ("forced", "age"),
     "service": ("refused",),
     "drift": FEATURES,
@@ -339,7 +345,7 @@ class _Reader:
         assert parts is not None
         name, compared, value = parts.groups()
         if name == LATELY:
-            return self._lately() == value
+            return bool(_OPERATORS[compared](self._lately(), value))
         known = {"weekday": drill.today.weekday(), "month": drill.today.month}
         figure = known[name] if name in known else self._figure(name)
         return figure is not None and bool(_OPERATORS[compared](figure, float(value)))

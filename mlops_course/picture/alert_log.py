@@ -22,6 +22,7 @@ from mlops_course.pipeline.events import (
 from mlops_course.pipeline.state import LogEntry, RunState, alerted_weeks, is_yours, revealed
 from mlops_course.telling import wording
 from mlops_course.telling.advice import ending, how_sure, next_move
+from mlops_course.telling.wording import week_numbers
 
 # The kinds of entries, as the style sheet knows them.
 _KINDS: Mapping[type[LogEntry], str] = {
@@ -38,11 +39,14 @@ _WITH_ICON = ("alert", "refused", "done")
 def log(state: RunState) -> Markup:
     """Return alerts, notifications, retrainings and promotions, in order, as HTML."""
     head = element("h4", "Alert log")
+    blind = [week.number for week in state.weeks if not week.watched]
+    unwatched = f"The rules were not evaluated for {week_numbers(blind)}." if blind else ""
+    aside = element("p", unwatched, class_="mls-quiet") if blind else Markup("")
     if not state.log:
         quiet = "No alert so far." if state.weeks else "Alerts and what follows them appear here."
-        return join(head, element("p", quiet, class_="mls-quiet"))
+        return join(head, element("p", quiet, class_="mls-quiet"), aside)
     entries = [_entry(state, place, entry) for place, entry in enumerate(state.log)]
-    return join(head, element("ol", *entries, class_="mls-log"))
+    return join(head, element("ol", *entries, class_="mls-log"), aside)
 
 
 def debrief(state: RunState, story: str, response: str) -> Markup:
@@ -59,7 +63,8 @@ def debrief(state: RunState, story: str, response: str) -> Markup:
 
 
 def _entry(state: RunState, place: int, entry: LogEntry) -> Markup:
-    kind = "told" if isinstance(entry, Told) else _KINDS[type(entry)]
+    past_the_gate = isinstance(entry, Promoted) and entry.by_hand
+    kind = "told" if past_the_gate or isinstance(entry, Told) else _KINDS[type(entry)]
     sign = icon(kind) if kind in _WITH_ICON else element("i", class_=f"mls-sign-{kind}")
     return element(
         "li",

@@ -13,7 +13,7 @@ from mlops_course.drawing import chart
 from mlops_course.drawing.markup import at, element, icon, stylesheet, text
 from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.state import RunState, cycle_of, stage_state
-from mlops_course.telling import wording
+from mlops_course.telling import standing, wording
 from mlops_course.telling.content import Bar, Card, Moved, card_of, moved_inputs
 
 WIDTH = 960
@@ -108,7 +108,7 @@ def describe(state: RunState) -> str:
             "Register, Deploy and Monitor, with a way back from Monitor to Data."
         )
     stages = ", ".join(f"{wording.stage_title(s)} {stage_state(state, s)}" for s in STAGES)
-    return f"{_title(state)}. Stages: {stages}. {chart.describe(state)} {wording.verdict(state)}"
+    return f"{_title(state)}. Stages: {stages}. {chart.describe(state)} {standing.verdict(state)}"
 
 
 def _title(state: RunState) -> str:
@@ -155,7 +155,7 @@ def _loop(state: RunState) -> Iterator[Markup]:
         d=f"M{last:g} 154v22q0 10 -10 10H{first + 10:g}q-10 0 -10 -10v-20m-4 5l4 -5l4 5",
         style="stroke:#0072b2;stroke-width:2.5" if again else None,
     )
-    words = wording.way_back(state, with_weeks=False)
+    words = standing.way_back(state, with_weeks=False)
     wide = 7 * len(words) + 20
     yield element("rect", x=(WIDTH - wide) / 2, y=176, width=wide, height=20, fill="#fff")
     yield text(words, WIDTH / 2, 190, "b" if again else "q", "middle")
@@ -227,5 +227,5 @@ def _log(state: RunState) -> Iterator[tuple[str, str | None]]:
     if len(told) > MAX_ENTRIES:
         yield f"… and {len(told) - MAX_ENTRIES} more entries.", "q"
     if state.started is not None and state.status == "finished":
-        for line in wrap(wording.verdict(state), LINE_LETTERS):
+        for line in wrap(standing.verdict(state), LINE_LETTERS):
             yield line, "b"

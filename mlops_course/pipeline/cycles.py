@@ -96,7 +96,7 @@ class Cycles:
     version, served
         The version that serves, and all that did in this run, with their candidates.
     calibrations
-        By version, how often what it says comes true, on the flights that the gate judged it on.
+        By version, how often what it says comes true, on flights that it had not learned from.
     history
         What the policy may know of the weeks so far.
     repair
@@ -170,12 +170,20 @@ class Cycles:
                 raise entry
             yield Rejected(week, entry.happened)
             return
-        self.calibrations[entry.after] = fit_calibration(
+        promoted = Promoted(week, entry.before, entry.after, reason, candidate.run_id)
+        yield from self.put_to_work(candidate, promoted, probe)
+
+    def put_to_work(
+        self, candidate: stages.Candidate, promoted: Promoted, probe: pd.DataFrame
+    ) -> Steps[None]:
+        """Let the service follow a promotion; how sure the model is of labelled rows is noted."""
+        version = promoted.to_version
+        self.calibrations[version] = fit_calibration(
             candidate.result.model.probability(probe), probe["late"].to_numpy(dtype="float64")
         )
-        self._crown(candidate, entry.after)
-        yield Promoted(week, entry.before, entry.after, reason, candidate.run_id)
-        yield from self._deploy(candidate, entry.after, probe)
+        self._crown(candidate, version)
+        yield promoted
+        yield from self._deploy(candidate, version, probe)
 
     def react(self, week: Week, result: ScoredWeek, firing: Collection[str]) -> Steps[None]:
         """Judge the candidate that waits, once enough is known, and ask the policy.
@@ -359,7 +367,8 @@ class Cycles:
         self._acted()
         self._crown(candidate, entry.after)
         yield RolledBack(event.week, entry.before, entry.after, reason, candidate.run_id)
-        yield from self._deploy(candidate, entry.after, labelled(result.flights))
+        assert self.loaded is not None
+        yield from self._deploy(candidate, entry.after, self.loaded.held_out)
 
     def _crown(self, candidate: stages.Candidate, version: str) -> None:
         self.former = self.champion

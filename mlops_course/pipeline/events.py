@@ -145,7 +145,7 @@ class WeekScored:
     alert
         Whether any alert rule fired.
     former_accuracy
-        What the model replaced by the last retraining would have scored; None before one.
+        What the model that served before would have scored; None where none did, or no label is in.
     examples
         Three flights of the week at most, as `production.examples_of` chooses them.
     label_hours
@@ -153,6 +153,8 @@ class WeekScored:
     estimate, estimate_low, estimate_high
         What the accuracy probably is, told without labels, and its band
         (`estimation.estimate_accuracy`).
+    watched
+        Whether the alert rules were evaluated.
     """
 
     week: str
@@ -183,6 +185,7 @@ class WeekScored:
     estimate: float = nan
     estimate_low: float = nan
     estimate_high: float = nan
+    watched: bool = True
 
     @property
     def unanswered(self) -> int:
@@ -234,13 +237,18 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Promoted:
-    """A version became champion. ``from_version`` is empty for the first."""
+    """A version became champion. ``from_version`` is empty for the first.
+
+    ``by_hand`` says that a colleague did it, past the gate; the reason is what the registry's
+    promotion log has of it.
+    """
 
     week: str
     from_version: str
     to_version: str
     reason: str
     run_id: str
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)

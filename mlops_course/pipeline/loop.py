@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mlops_course.alerting import notifier
@@ -29,6 +29,7 @@ from mlops_course.pipeline.events import (
     AlertRaised,
     Event,
     Notified,
+    Promoted,
     RunFinished,
     RunStarted,
     StageFailed,
@@ -114,6 +115,8 @@ class _Run:
         What is trained, judged and released, now and later.
     firing
         The alert rules that fired on the latest week.
+    by_hand
+        The versions that a colleague promoted past the gate.
     seconds
         How long the run has worked; while it waits for whoever reads its events, it does not.
     """
@@ -124,6 +127,7 @@ class _Run:
     cycles: Cycles
     policy: str = ""
     firing: frozenset[str] = frozenset()
+    by_hand: set[str] = field(default_factory=set)
     seconds: float = 0.0
 
     def events(self) -> Iterator[Event]:
@@ -208,7 +212,10 @@ class _Run:
         scored = []
         production = self._open_production(cycles.loaded)
         for number in range(1, self.config.planned_weeks + 1):
+            for release in cycles.loaded.stream.releases(number):
+                yield from self._release_by_hand(release)
             week = cycles.loaded.stream.week(number)  # a repair may have changed what it delivers
+            week = replace(week, struck=week.struck or cycles.version in self.by_hand)
             cycles.stage = "monitor"
             cycles.stage_started = time.perf_counter()
             former = cycles.former.result.model if cycles.former else None
@@ -225,7 +232,37 @@ class _Run:
             yield from cycles.react(week, result, self.firing)
         alerted = sum(event.alert for event in scored)
         headline = f"{_counted(alerted, 'alert')} in {_counted(len(scored), 'week')}"
+        blind = sum(not event.watched for event in scored)
+        headline += f", {blind} without rules" if blind else ""
         yield StageFinished("monitor", FIRST_CYCLE, spent, headline, summary(scored))
+
+    def _release_by_hand(self, release: str) -> Steps[None]:
+        """Let a colleague make a model champion past the gate, before a week's flights are sent.
+
+        Like any promotion it is dated with the week before.
+        """
+        cycles = self.cycles
+        loaded = cycles.loaded
+        former = cycles.champion
+        assert loaded is not None and former is not None
+        candidate, entry = yield from cycles.run_stage(
+            "register",
+            lambda: stages.released_by_hand(
+                self.store,
+                cycles.origin,
+                release,
+                former,
+                loaded.rows,
+                seed=self.config.seed,
+                parent=cycles.run_id,
+            ),
+        )
+        self.by_hand.add(entry.after)
+        day = cycles.weeks[-1].monday if cycles.weeks else FIRST_HELD_OUT
+        promoted = Promoted(
+            day.isoformat(), entry.before, entry.after, entry.reason, candidate.run_id, by_hand=True
+        )
+        yield from cycles.put_to_work(candidate, promoted, loaded.held_out)
 
     def _open_production(self, loaded: stages.Loaded) -> Production:
         """Begin the run's prediction log and its label store, and set the alert rules to work."""

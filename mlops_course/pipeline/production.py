@@ -104,8 +104,7 @@ def score_week(
     calibration
         The champion's, for the estimate without labels.
     champion
-        The model that the service answers with, to say what it sees of the week's examples;
-        without it there are none.
+        The model that the service answers with, for the week's examples; without it none are told.
 
     Raises
     ------
@@ -121,7 +120,7 @@ def score_week(
     record = read_record(production.log, store, request_ids=bodies, before=today)
     window = window_of(record, f"the week of {week.monday}", week.monday, days=7)
     answered = window.answered
-    alerts = production.watch.look(window).alerts
+    alerts = () if week.blind else production.watch.look(window).alerts
     moved = calm_weeks.drift_scores(production.reference, answered)
     seen = week.seen_at(today)
     seen = seen.assign(probability=window.flights["probability"].to_numpy())
@@ -140,12 +139,13 @@ def score_week(
         findings=_findings(seen, production.vocabulary),
         incident=week.struck,
         alert=bool(alerts),
-        former_accuracy=None if former is None else _accuracy(former, seen),
+        former_accuracy=_accuracy(former, seen),
         examples=() if champion is None else examples_of(seen, champion, week.unharmed),
         label_hours=FIGURES["label_delay_hours"].of(window, Terms()),
         estimate=estimate.accuracy,
         estimate_low=estimate.low,
         estimate_high=estimate.high,
+        watched=not week.blind,
     )
     return ScoredWeek(event, alerts, seen)
 
@@ -247,6 +247,8 @@ def _findings(flights: pd.DataFrame, vocabulary: Vocabulary) -> tuple[str, ...]:
     return verdict.failures
 
 
-def _accuracy(model: DelayModel, flights: pd.DataFrame) -> float:
+def _accuracy(model: DelayModel | None, flights: pd.DataFrame) -> float | None:
+    if model is None or flights["late"].isna().all():
+        return None
     right = right_calls(model.probability(flights), flights["late"].to_numpy())
     return float(np.nanmean(right))

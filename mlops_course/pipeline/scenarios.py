@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from numbers import Integral
 
 import numpy as np
@@ -42,7 +42,8 @@ class Scenario:
     max_weeks, default_weeks
         Weeks that the data has from there, and weeks run unless told otherwise.
     incident
-        What strikes in week 4, and stays, unless the calendar says otherwise.
+        What strikes in week 4, and stays, unless the calendar says otherwise. What happens to the
+        flights themselves, such as a storm, ends by itself.
     calendar
         What strikes, and from which day to which; None for the incident as said above.
     label_hours
@@ -67,7 +68,14 @@ class Scenario:
             return self.calendar
         if self.incident.name == "none":
             return ()
-        return (Strike(self.incident, self.first + (STRIKES_IN_WEEK - 1) * WEEK),)
+        return (_strike(self.incident, self.first, STRIKES_IN_WEEK),)
+
+
+def _strike(incident: Incident, first: date, week: int) -> Strike:
+    """Return what strikes on the Monday of a week, counted from 1, as long as it lasts."""
+    begins = first + (week - 1) * WEEK
+    ends = begins + timedelta(days=incident.lasts - 1) if incident.world else None
+    return Strike(incident, begins, ends)
 
 
 def _autumn(name: str, title: str, what: Incident) -> Scenario:
@@ -276,7 +284,7 @@ def scenario_of(config: RunConfig) -> Scenario:
     week = int(lot.choice(_MYSTERY_WEEKS))
     if incident.name == "none":
         return scenario
-    strike = Strike(incident, scenario.first + (week - 1) * WEEK)
+    strike = _strike(incident, scenario.first, week)
     return replace(scenario, incident=incident, calendar=(strike,))
 
 

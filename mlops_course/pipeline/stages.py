@@ -35,7 +35,7 @@ from mlops_course.drift import calm_weeks
 from mlops_course.pipeline.events import REFUSED, REFUSED_BY
 from mlops_course.pipeline.scenarios import RunConfig, scenario_of
 from mlops_course.registry import evidence, exams, promotions, versions
-from mlops_course.release import comparison, follower
+from mlops_course.release import by_hand, comparison, follower
 from mlops_course.serving.service import Service
 from mlops_course.training import tracking
 from mlops_course.training.evaluation import evaluate
@@ -296,6 +296,30 @@ def register(
         return Done(refused, f"version {registered.version} refused", figures)
     figures["entry in the promotion log"] = entry.number
     return Done(entry, f"version {registered.version}", figures)
+
+
+def released_by_hand(
+    store: tracking.Store,
+    origin: tracking.Provenance,
+    release: str,
+    champion: Candidate,
+    rows: pd.DataFrame,
+    *,
+    seed: int | None,
+    parent: str,
+) -> Done[tuple[Candidate, promotions.Entry]]:
+    """Register a colleague's model and make it champion past the gate.
+
+    ``release`` is a name of `training.bad_releases.BAD_RELEASES`.
+    """
+    made = by_hand.release_by_hand(
+        store, origin, release, champion.result, rows, seed=seed, parent=parent
+    )
+    entry = made.entry
+    figures: Figures = {"model": versions.MODEL_NAME, "version": entry.after, "run": made.run_id}
+    figures["entry in the promotion log"] = entry.number
+    candidate = Candidate(made.result, made.run_id, made.uri)
+    return Done((candidate, entry), f"version {entry.after}, by hand", figures)
 
 
 def return_to(

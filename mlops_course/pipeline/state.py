@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from itertools import takewhile
-from math import isnan
+from math import isnan, nan
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -261,6 +261,20 @@ def can_tell(week: WeekScored) -> bool:
     return not isnan(week.upper)
 
 
+def by_hand(state: RunState, week: WeekScored) -> Promoted | None:
+    """Return how a week's model came to serve, if a colleague promoted it past the gate."""
+    found = [entry for entry in state.log if isinstance(entry, Promoted) and entry.by_hand]
+    return next((entry for entry in found if entry.to_version == week.model_version), None)
+
+
+def slowed(state: RunState, week: WeekScored) -> float:
+    """Return how many times as long a request took as with other versions before; NaN of none."""
+    before = [one for one in state.weeks if one.number < week.number]
+    others = [one.latency_ms for one in before if one.model_version != week.model_version]
+    usual = _mean(others)
+    return week.latency_ms / usual if usual else nan
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A run in five accuracies; None where nothing is known. Means are over the weeks known.
@@ -292,7 +306,8 @@ def outcome(state: RunState) -> Outcome:
     if not low:
         return Outcome(before, None, None, None, None)
     last = state.weeks[-1].model_version
-    served = [week for week in state.weeks if week.model_version == last != low[0].model_version]
+    since = [week for week in state.weeks if week.number > low[0].number]
+    served = [week for week in since if week.model_version == last != low[0].model_version]
     former = [week.former_accuracy for week in served if week.former_accuracy is not None]
     return Outcome(
         before,

@@ -9,12 +9,24 @@ from typing import Any
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.core.texts import short
-from mlops_course.pipeline.events import ASK
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.data.incidents import DESK, FEED
+from mlops_course.pipeline.events import ASK, MYSTERY
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig, Scenario
 from mlops_course.telling import setting_string
 from mlops_course.telling.wording import drawn
 
 FIRST_CHOICE = ("good", "drift")
+_LONGER = "Longer stretches"
+_UNKNOWN = "Unknown cause"
+_BY_OWNER: Mapping[str, str] = {
+    FEED: "Data arrives wrong",
+    DESK: "Data arrives wrong",
+    "": "The world changes",
+    "release": "A model promoted by hand",
+    "labels": "Labels or monitoring fail",
+    "monitoring": "Labels or monitoring fail",
+}
+"""Under what heading the page offers an incident, by who could end it."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +121,25 @@ def retrain_word(value: object) -> str:
 def choices() -> dict[str, object]:
     """Return what the page offers, the same for every simulator."""
     first = {SCENARIOS[name].incident.name for name in FIRST_CHOICE}
-    others = [name for name in SCENARIOS if name not in first and name not in FIRST_CHOICE]
+    groups: dict[str, list[list[str]]] = {
+        heading: [] for heading in (*_BY_OWNER.values(), _LONGER, _UNKNOWN)
+    }
+    for name, scenario in SCENARIOS.items():
+        if name not in first and name not in FIRST_CHOICE:
+            groups[_heading(scenario)].append([name, scenario.title])
     return {
         "first": [[name, SCENARIOS[name].title] for name in FIRST_CHOICE],
-        "others": [[name, SCENARIOS[name].title] for name in others],
+        "others": [[heading, group] for heading, group in groups.items()],
         "paces": [[name, pace.words, pace.seconds] for name, pace in PACES.items()],
         "most_weeks": {name: scenario.max_weeks for name, scenario in SCENARIOS.items()},
     }
+
+
+def _heading(scenario: Scenario) -> str:
+    if scenario.name == MYSTERY:
+        return _UNKNOWN
+    longer = scenario.default_weeks > SCENARIOS[FIRST_CHOICE[0]].default_weeks
+    return _LONGER if longer else _BY_OWNER[scenario.incident.owner]
 
 
 def shown(settings: Settings) -> dict[str, object]:

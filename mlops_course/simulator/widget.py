@@ -20,7 +20,7 @@ from mlops_course.pipeline.events import STAGES
 from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import RunState, is_hidden, revealed
 from mlops_course.simulator.settings import choices
-from mlops_course.telling import narrator, setting_string, wording
+from mlops_course.telling import narrator, setting_string, standing
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
 _SCRIPTS = ("answers.js", "controls.js", "panel.js", "simulator.js")
@@ -83,9 +83,9 @@ def package_version() -> str:
 
 
 _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
-    "status": lambda state: join(wording.status(state)),
-    "spoken": lambda state: join(wording.spoken(state)),
-    "urgent": lambda state: join(wording.urgent(state)),
+    "status": lambda state: join(standing.status(state)),
+    "spoken": lambda state: join(standing.spoken(state)),
+    "urgent": lambda state: join(standing.urgent(state)),
     "way_back": loop.way_back,
     "batches": loop.legend,
     "versions": versions.render,

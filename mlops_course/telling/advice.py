@@ -11,8 +11,14 @@ from statistics import fmean
 
 from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.events import AlertRaised, Retrained, WeekScored
-from mlops_course.pipeline.state import RunState, alerted_weeks, has_accuracy
-from mlops_course.telling.wording import counted, day, percent, unanswered
+from mlops_course.pipeline.state import (
+    RunState,
+    alerted_weeks,
+    by_hand,
+    has_accuracy,
+    slowed,
+)
+from mlops_course.telling.wording import counted, day, percent, unanswered, week_numbers, when
 
 RULE_INPUT = "dep_delay"  # the one column that the rule reads
 # With nothing broken, in the 39 weeks from April to December as they were and as two seeds draw
@@ -20,6 +26,9 @@ RULE_INPUT = "dep_delay"  # the one column that the rule reads
 # late was further above the share called late than on average by at most 10.4 points.
 USUAL_LEAD = 0.02
 USUAL_GAP = 0.12
+A_POINT = 0.01  # of accuracy; less is not worth a word
+MUCH_SLOWER = 5  # times as long as with other versions; a busy machine stays below that
+NEW_NAME = "never seen in training"
 
 
 def how_sure(alert: AlertRaised, week: WeekScored | None) -> str:
@@ -50,7 +59,7 @@ def next_move(state: RunState, alert: AlertRaised, week: WeekScored | None) -> s
         return f"{_failed_requests(week)}: see the service's log; roll back if it is new."
     if week.findings:
         return _named_fault(week)
-    released = _released_with(state)
+    released = released_with(state)
     if released is not None and alert.threshold > released:
         return (
             f"The model was released with {released:.1%}, on later flights; {alert.threshold:.0%} "
@@ -58,8 +67,8 @@ def next_move(state: RunState, alert: AlertRaised, week: WeekScored | None) -> s
         )
     if week.former_accuracy is not None and week.former_accuracy > week.accuracy:
         return (
-            f"Roll back: on these flights the version before would have had "
-            f"{week.former_accuracy:.1%}, this one has {week.accuracy:.1%}."
+            f"Roll back: {_past_the_gate(state, week)}on these flights the version before would "
+            f"have had {week.former_accuracy:.1%}, this one has {week.accuracy:.1%}."
         )
     return f"{_weighed(state, week)}{_no_way_back(week)}"
 
@@ -126,7 +135,7 @@ def _no_way_back(week: WeekScored) -> str:
     return f" The version before would have had {week.former_accuracy:.1%}: going back would lose."
 
 
-def _released_with(state: RunState) -> float | None:
+def released_with(state: RunState) -> float | None:
     """Return the accuracy of the run's first model on the flights held out, if it is known."""
     found = [record.metrics.get("accuracy") for record in state.records if record.stage == "train"]
     return found[0] if found and isinstance(found[0], float) else None
@@ -150,8 +159,20 @@ def _failed_requests(week: WeekScored) -> str:
     return f"{counted(week.errors, 'request').capitalize()} failed"
 
 
+def _past_the_gate(state: RunState, week: WeekScored) -> str:
+    promoted = by_hand(state, week)
+    if promoted is None:
+        return ""
+    return f"v{promoted.to_version} was promoted by hand, past the gate, and "
+
+
 def _named_fault(week: WeekScored) -> str:
     fault = week.findings[0].rstrip(".")
+    if NEW_NAME in fault:
+        return (
+            f"The data checks name what is new ({fault}): ask who owns the feed whether that is a "
+            f"fault, or a name that the next training is to learn."
+        )
     return f"The data checks name a fault ({fault}): have the feed repaired first."
 
 
@@ -184,7 +205,7 @@ def _first_evidence(state: RunState, struck: Sequence[WeekScored]) -> str:
     for week in state.weeks:
         usual |= set() if week.incident else set(week.drifted)
     for week in struck:
-        seen = _signals(week, usual)
+        seen = [*_signals(week, usual), *_circumstances(state, week)]
         if seen:
             waited = week.number - struck[0].number
             late = f", {counted(waited, 'week')} after it struck" if waited else ""
@@ -205,6 +226,25 @@ def _signals(week: WeekScored, usual: Collection[str]) -> list[str]:
     return seen
 
 
+def _circumstances(state: RunState, week: WeekScored) -> list[str]:
+    """Return what is unusual about a week's model, its labels, and who watched."""
+    seen = []
+    promoted = by_hand(state, week)
+    if promoted is not None:
+        seen.append(f"v{promoted.to_version} promoted by hand after {when(state, promoted.week)}")
+        former = week.former_accuracy
+        if former is not None and former - week.accuracy > A_POINT:
+            seen.append(f"{percent(week.accuracy)} right where the one before had {former:.1%}")
+    times = slowed(state, week)
+    if times >= MUCH_SLOWER:
+        seen.append(f"requests that took {times:.0f} times as long as with the version before")
+    if week.answered and not week.labelled:
+        seen.append("no label for any of its flights")
+    if not week.watched:
+        seen.append("no rule evaluated")
+    return seen
+
+
 def _cost(state: RunState) -> str:
     """Return accuracy before and since, where it is known, with the rule's beside it."""
     known = [week for week in state.weeks if has_accuracy(week)]
@@ -216,12 +256,19 @@ def _cost(state: RunState) -> str:
         return "What accuracy was since, nobody knows: no flight has both an answer and a label."
     if not before:
         return ""
-    quiet = "" if alerted_weeks(state, ACCURACY_RULE) else ", and no alert was raised on it"
+    quiet = "" if alerted_weeks(state, ACCURACY_RULE) else f", and {_why_no_alert(state)}"
     served = dict.fromkeys(week.model_version for week in since)
     parts = {name: [week for week in since if week.model_version == name] for name in served}
     told = [f"{_both(weeks)} since with v{name}" for name, weeks in parts.items()]
     over = f", and {_both(after)} once it was over" if after else ""
     return f"Accuracy was {_both(before)} before it, {', '.join(told)}{over}{quiet}."
+
+
+def _why_no_alert(state: RunState) -> str:
+    blind = [week.number for week in state.weeks if not week.watched]
+    if not blind:
+        return "no alert was raised on it"
+    return f"no alert could be raised on it in {week_numbers(blind)}"
 
 
 def _both(weeks: Sequence[WeekScored]) -> str:

@@ -22,7 +22,7 @@ from mlops_course.pipeline.state import (
     stage_state,
     threshold_of,
 )
-from mlops_course.telling import wording
+from mlops_course.telling import standing, wording
 from mlops_course.telling.wording import counted, percent
 
 NO_FIGURE = "–"
@@ -141,7 +141,7 @@ def _headline(state: RunState, stage: str, record: StageRecord | None) -> str:
     if record is None:
         return stage_texts()[stage].short
     if stage == "monitor" and record.state == "running" and state.weeks:
-        return wording.week_reached(state)
+        return standing.week_reached(state)
     return record.headline or record.message
 
 
@@ -227,6 +227,8 @@ def _accuracy_tile(state: RunState, week: WeekScored) -> Tile:
     note = f"{few}{wording.why_unknown(week)}, alert below {line}"
     if can_tell(week):
         note = f"{few}upper bound {week.upper:.1%}: alert if even that is below {line}"
+    if not week.watched:
+        note = f"{few}the rules were not evaluated for this week"
     bad = any(alert.rule == ACCURACY_RULE for alert in alerts_of(state, week.week))
     return Tile(ACCURACY, f"{week.accuracy:.1%}", note, bad)
 

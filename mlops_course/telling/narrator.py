@@ -1,7 +1,7 @@
 """What happened last in a run and why it matters, in two sentences or three, from the state alone.
 
 It says what a monitor can see and no more: the incident stays hidden. What to do next is told by
-`telling.advice`, where the run stands by `wording.status`.
+`telling.advice`, where the run stands by `telling.standing`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,15 +26,24 @@ from mlops_course.pipeline.state import (
     alerts_of,
     can_tell,
     has_accuracy,
+    slowed,
     threshold_of,
 )
+from mlops_course.telling.advice import A_POINT, MUCH_SLOWER, released_with
 from mlops_course.telling.signals import MIN_CALLED_LATE
-from mlops_course.telling.wording import counted, percent, unanswered, week_list, why_unknown
+from mlops_course.telling.wording import (
+    counted,
+    estimated,
+    ordinal,
+    percent,
+    unanswered,
+    week_list,
+    why_unknown,
+)
 
 # What was done after a week; alerts, questions and answers belong to the week itself.
 _DONE = (Retrained, Promoted, RolledBack, Rejected, Repaired)
 MAX_NAMED = 3
-A_POINT = 0.01  # of accuracy; less is not worth a word
 
 
 def story(state: RunState) -> str:
@@ -122,6 +131,12 @@ def _entry(state: RunState, week: WeekScored, entry: LogEntry) -> str:
     match entry:
         case Retrained():
             return _retrained(state, entry)
+        case Promoted(by_hand=True):
+            return (
+                f"v{entry.to_version} serves instead of v{entry.from_version} from the next week "
+                f"on: promoted by hand, past the gate. Nobody compared the two, so what it does is "
+                f"seen on flights that count."
+            )
         case Promoted():
             return (
                 f"the gate let the retrained model through, and v{entry.to_version} serves instead "
@@ -134,15 +149,12 @@ def _entry(state: RunState, week: WeekScored, entry: LogEntry) -> str:
                 f"takes one call, since the registry kept it."
             )
         case Repaired():
-            return f"{_lower(entry.message)} What was sent before stays as it was."
+            said = entry.message[0].lower() + entry.message[1:]
+            return f"{said} What was sent before stays as it was."
         case Rejected():
             return _rejected(state, week, entry)
         case _:
             return ""
-
-
-def _lower(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
 
 
 def _retrained(state: RunState, entry: Retrained) -> str:
@@ -172,10 +184,12 @@ def _week(state: RunState, week: WeekScored) -> str:
     fired = _fired(state, week)
     if UNANSWERED_RULE in fired:
         return _silent(week)
+    if not week.watched:
+        return _unwatched(week)
     if not has_accuracy(week):
         return (
             f"nobody knows how many were called right, since {why_unknown(week)}. Until labels "
-            f"come, only inputs and answers can tell that something is wrong."
+            f"come, only inputs and answers can tell that something is wrong.{estimated(week)}"
         )
     if ACCURACY_RULE in fired:
         return _low(state, week)
@@ -199,10 +213,27 @@ def _silent(week: WeekScored) -> str:
     )
 
 
+def _unwatched(week: WeekScored) -> str:
+    """Say what a week shows for which no rule was evaluated: somebody has to look himself."""
+    right = f"{percent(week.accuracy)} were called right"
+    if not has_accuracy(week):
+        right = f"how many were called right nobody knows, since {why_unknown(week)}"
+    told = [right]
+    if week.unanswered:
+        told.append(unanswered(week))
+    if week.drifted:
+        told.append(_moved(week))
+    checks = f" And {_failed_checks(week)}" if week.findings else ""
+    return (
+        f"the rules were not evaluated for this week, so that no alert could come. Whoever "
+        f"looks sees: {'; '.join(told)}.{checks}"
+    )
+
+
 def _low(state: RunState, week: WeekScored) -> str:
     """Say how many calls are wrong now, and what else the week shows."""
     line = f"{threshold_of(state):.0%}"
-    released = _released_with(state)
+    released = released_with(state)
     right = (
         f"{week.accuracy:.1%} were called right{_again(state, week)}. Even allowing for unlucky "
         f"days that is {week.upper:.1%} at most (95% sure), below {line}"
@@ -224,13 +255,7 @@ def _again(state: RunState, week: WeekScored) -> str:
     count = 1
     while week.number - count in low:
         count += 1
-    return f", the {_ordinal(count)} such week in a row" if count > 1 else ""
-
-
-def _ordinal(number: int) -> str:
-    ends = {1: "st", 2: "nd", 3: "rd"}
-    teen = number % 100 in (11, 12, 13)
-    return f"{number}{'th' if teen else ends.get(number % 10, 'th')}"
+    return f", the {ordinal(count)} such week in a row" if count > 1 else ""
 
 
 def _wrong(state: RunState, week: WeekScored) -> str:
@@ -284,6 +309,11 @@ def _inputs(week: WeekScored) -> str:
     return f"{same} of {count} inputs look as in calm weeks; {_names(week.drifted)} {verb} not."
 
 
+def _moved(week: WeekScored) -> str:
+    verb = "has" if len(week.drifted) == 1 else "have"
+    return f"{_names(week.drifted)} {verb} moved further than in calm weeks"
+
+
 def _names(features: Sequence[str]) -> str:
     if len(features) > MAX_NAMED:
         return f"{', '.join(features[:2])} and {len(features) - 2} more"
@@ -310,10 +340,15 @@ def _quiet(state: RunState, week: WeekScored) -> str:
     if week.accuracy < line:
         return f"{right}, which is less than {line:.0%}.{_maybe_luck(week)}"
     if week.drifted:
-        verb = "has" if len(week.drifted) == 1 else "have"
         return (
-            f"{right}, although {_names(week.drifted)} {verb} moved further than in calm weeks. "
-            f"An input that moves is a question, and not yet a loss."
+            f"{right}, although {_moved(week)}. An input that moves is a question, and not yet a "
+            f"loss."
+        )
+    times = slowed(state, week)
+    if times >= MUCH_SLOWER:
+        return (
+            f"{right}, no data check failed and no input moved. But a request takes {times:.0f} "
+            f"times as long as with the version before, and no alert watches that."
         )
     return f"{right}, no data check failed and no input moved. There is nothing to do."
 
@@ -361,8 +396,3 @@ def _moved_at_an_alert(state: RunState, name: str) -> bool:
 def _is_first_of_version(state: RunState, week: WeekScored) -> bool:
     before = [scored for scored in state.weeks if scored.number == week.number - 1]
     return bool(before) and before[0].model_version != week.model_version
-
-
-def _released_with(state: RunState) -> float | None:
-    found = [record.metrics.get("accuracy") for record in state.records if record.stage == "train"]
-    return found[0] if found and isinstance(found[0], float) else None

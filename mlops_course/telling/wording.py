@@ -1,4 +1,4 @@
-"""A run in words: each event in a sentence, how sure an alert is, where the run stands.
+"""A run in words: each event in a sentence, each entry of its log.
 
 Plain text without markup. The command line, the picture, the poster and the alert log say it in
 these words; each of them decides only where a sentence stands.
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from math import isnan
 
-from mlops_course.alerting.alerts import ACCURACY_RULE, UNANSWERED_RULE
 from mlops_course.pipeline.asking import Told
 from mlops_course.pipeline.events import (
     AlertRaised,
@@ -27,16 +26,12 @@ from mlops_course.pipeline.events import (
 from mlops_course.pipeline.state import (
     LogEntry,
     RunState,
-    alerted_weeks,
-    alerts_of,
     can_tell,
-    cycle_of,
     has_accuracy,
-    outcome,
-    running_stage,
 )
 
 UNKNOWN = "unknown"
+BY_HAND = "Promoted by hand"
 NOTHING_ANSWERED = "No flight was answered: nothing to compare."
 _TITLES: Mapping[type[LogEntry], str] = {
     AlertRaised: "Alert",
@@ -102,6 +97,17 @@ def counted(number: int, thing: str) -> str:
     return f"{many} {thing}{'' if number == 1 else 's'}"
 
 
+def ordinal(number: int) -> str:
+    """Return which one in a row.
+
+    >>> ordinal(2), ordinal(11)
+    ('2nd', '11th')
+    """
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teen else ends.get(number % 10, 'th')}"
+
+
 def percent(share: float | None, unknown: str = UNKNOWN) -> str:
     """Return a share as a percentage, or a word where nobody knows it.
 
@@ -151,6 +157,14 @@ def why_unknown(week: WeekScored) -> str:
     return f"{counted(week.labelled, 'label')} of {counted(week.days, 'day')} cannot tell"
 
 
+def estimated(week: WeekScored) -> str:
+    """Return what accuracy inputs and answers suggest, as a sentence; empty of an unknown one."""
+    if isnan(week.estimate):
+        return ""
+    low = percent(week.estimate_low)
+    return f" By those it is probably {week.estimate:.1%} ({low} to {percent(week.estimate_high)})."
+
+
 # ---- events
 
 
@@ -172,7 +186,8 @@ def terminal_line(event: Event) -> str:
         case RolledBack():
             return f"rolled back  version {event.to_version}. {event.reason}"
         case Promoted():
-            return f"promoted  version {event.to_version}. {event.reason}"
+            how = " by hand, past the gate" if event.by_hand else ""
+            return f"promoted  version {event.to_version}{how}. {event.reason}"
         case Rejected():
             return f"rejected  {event.reason}"
         case Told():
@@ -196,6 +211,8 @@ def _week_line(week: WeekScored) -> str:
         parts.append(unanswered(week))
     if week.drifted:
         parts.append(f"moved: {', '.join(week.drifted[:4])}")
+    if not week.watched:
+        parts.append("no rule evaluated")
     return "  ".join(parts)
 
 
@@ -221,7 +238,10 @@ def _said(state: RunState, entry: LogEntry) -> str:
         case Rejected():
             return f"{title}: {entry.reason}"
         case Promoted():
-            return f"{title} {model_name(state, entry.to_version, ordinal=True)}: {entry.reason}"
+            name = model_name(state, entry.to_version, ordinal=True)
+            if entry.by_hand:
+                return f"{title}, past the gate: {name}."
+            return f"{title} {name}: {entry.reason}"
         case RolledBack():
             return f"{title} to {model_name(state, entry.to_version, ordinal=True)}."
         case Notified():
@@ -232,6 +252,8 @@ def _said(state: RunState, entry: LogEntry) -> str:
 
 def entry_title(entry: LogEntry) -> str:
     """Return the word for a log entry's kind: ``Alert``, ``Refused``."""
+    if isinstance(entry, Promoted) and entry.by_hand:
+        return BY_HAND
     return entry.title if isinstance(entry, Told) else _TITLES[type(entry)]
 
 
@@ -250,6 +272,11 @@ def log_text(state: RunState, entry: LogEntry) -> str:
             )
         case Rejected():
             return entry.reason
+        case Promoted(by_hand=True):
+            return (
+                f"v{entry.to_version} serves instead of v{entry.from_version} from the next week "
+                f"on, past the gate. The promotion log has: {entry.reason}"
+            )
         case Promoted():
             served = any(week.model_version == entry.from_version for week in state.weeks)
             old = f" replaces v{entry.from_version}" if served else ", the first of this run"
@@ -272,127 +299,3 @@ def when(state: RunState, week: str) -> str:
 def run_title(run: RunStarted) -> str:
     """Return a run's name: ``Data drift: 8 weeks, seed 0``."""
     return f"{run.title}: {counted(run.weeks, 'week')}, {drawn(run.seed)}"
-
-
-def status(state: RunState) -> str:
-    """Return where the run stands, as one plain sentence."""
-    match state.status:
-        case "idle":
-            return "Nothing has run yet. Press Run pipeline, or choose a stage to see what it does."
-        case "failed":
-            return f"Stopped. {state.error}"
-        case "finished":
-            return f"Finished: {state.seconds or 0:.1f} s of work. {verdict(state)}"
-        case "asking":
-            return f"Paused: waiting for your decision, after {week_reached(state)}."
-        case "paused":
-            return f"Paused: {_place(state)}. Press Continue or Step; Reset starts over."
-        case _ if state.started is None:
-            return "Starting: opening the store and the scoring service."
-        case _:
-            return f"Running: {_place(state)}."
-
-
-def spoken(state: RunState) -> str:
-    """Return the status for screen readers, which changes with stages, not with weeks."""
-    now = running_stage(state)
-    if state.status != "running" or now is None or now.stage != "monitor":
-        return status(state)
-    return "Running: monitoring production."
-
-
-def urgent(state: RunState) -> str:
-    """Return the newest alert, retraining, promotion or rollback, to be spoken at once."""
-    if state.started is None:
-        return ""
-    told = [entry for entry in state.log if not isinstance(entry, Notified)]
-    match told[-1] if told else None:
-        case AlertRaised(week=week):
-            return " ".join(alert.message for alert in alerts_of(state, week))
-        case None:
-            return ""
-        case entry:
-            return f"{entry_title(entry)}, {when(state, entry.week)}. {log_text(state, entry)}"
-
-
-def _place(state: RunState) -> str:
-    latest = state.latest
-    if isinstance(latest, StageFinished) and latest.stage != "monitor":
-        return f"after {stage_title(latest.stage)}{_cycle(latest.cycle)}"
-    now = running_stage(state)
-    if now is None:
-        ended = state.records[-1] if state.records else None
-        return f"after {stage_title(ended.stage)}" if ended else "at the start"
-    week = f", {week_reached(state)}" if now.stage == "monitor" and state.weeks else ""
-    return f"{stage_title(now.stage)}{_cycle(now.cycle)}{week}"
-
-
-def _cycle(cycle: int) -> str:
-    return f" (cycle {cycle})" if cycle > 1 else ""
-
-
-def week_reached(state: RunState) -> str:
-    """Return how far production has come: ``week 3 of 8``; there must be a week."""
-    planned = f" of {state.started.weeks}" if state.started else ""
-    return f"week {state.weeks[-1].number}{planned}"
-
-
-def way_back(state: RunState, with_weeks: bool = True) -> str:
-    """Return what leads from Monitor back to Data: the rule, or this cycle's retraining."""
-    cycle = cycle_of(state)
-    if cycle == 1:
-        return "retrain when production calls for it"
-    done = [entry for entry in state.log if isinstance(entry, Retrained)]
-    if len(done) != cycle - 1:
-        return f"cycle {cycle}: retraining on new weeks"
-    weeks = f" on {week_list(done[-1].weeks)}" if with_weeks else ""
-    return f"cycle {cycle}: retrained{weeks}"
-
-
-def verdict(state: RunState) -> str:
-    """Return what monitoring found: the first alert of each rule, and the accuracy around it."""
-    if not state.weeks:
-        return "No week of production was scored."
-    silent = alerted_weeks(state, UNANSWERED_RULE)
-    low = alerted_weeks(state, ACCURACY_RULE)
-    if not silent and not low:
-        mean = percent(outcome(state).before)
-        return f"No alert in {counted(len(state.weeks), 'week')}; mean accuracy {mean}."
-    if not silent:
-        return f"First alert in {_accuracy_verdict(state, low)}"
-    if not low:
-        before = outcome(state).before
-        known = f"; mean accuracy {before:.1%} before" if before is not None else ""
-        return f"First alert in {_unanswered_verdict(state, silent)}{known}."
-    if low[0].number < silent[0].number:
-        return (
-            f"First alert in {_accuracy_verdict(state, low)} "
-            f"First alert on answers in {_unanswered_verdict(state, silent)}."
-        )
-    return (
-        f"First alert in {_unanswered_verdict(state, silent)}. "
-        f"First alert on accuracy in {_accuracy_verdict(state, low)}"
-    )
-
-
-def _unanswered_verdict(state: RunState, silent: Sequence[WeekScored]) -> str:
-    first = silent[0]
-    return f"week {first.number}: {unanswered(first)}; {_share_of_weeks(state, silent)}"
-
-
-def _accuracy_verdict(state: RunState, low: Sequence[WeekScored]) -> str:
-    found = outcome(state)
-    models = len({week.model_version for week in state.weeks})
-    before = f"{found.before:.1%} before, " if found.before is not None else ""
-    if models > 2 or found.recovered is None:
-        after = f"{_share_of_weeks(state, low)} (mean {percent(found.alarmed)})"
-        after += f", {models} models served in turn" if models > 1 else ""
-    else:
-        after = f"after retraining {found.recovered:.1%}"
-        if found.otherwise is not None:
-            after += f", where the old model would have had {found.otherwise:.1%}"
-    return f"week {low[0].number}: {before}{low[0].accuracy:.1%} that week; {after}."
-
-
-def _share_of_weeks(state: RunState, alerted: Sequence[WeekScored]) -> str:
-    return f"{len(alerted)} of {counted(len(state.weeks), 'week')} raised one"

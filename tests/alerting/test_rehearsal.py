@@ -15,6 +15,7 @@ from mlops_course.alerting.rehearsal import (
 )
 from mlops_course.alerting.rule_files import read_rules
 from mlops_course.alerting.scoring import Outcome
+from mlops_course.core.errors import ParameterError
 from mlops_course.data.flights import load_flights
 from mlops_course.training.trainer import TrainingConfig, train
 
@@ -95,3 +96,9 @@ def test_world_when_days_are_redrawn_then_is_another_one(shared_workspace, world
         worlds["none"].record.flights["probability"]
     )
     assert drawn.record.flights["date"].max() == pd.Timestamp("2013-09-29")
+
+
+@pytest.mark.parametrize("name", ["slow-release", "monitoring-dead"])
+def test_world_when_the_incident_leaves_no_mark_on_flights_then_refuses(name):
+    with pytest.raises(ParameterError, match="leaves no mark in a record of flights"):
+        world(None, pd.DataFrame(), MONDAY, name)

@@ -160,6 +160,7 @@ def test_files_when_no_time_is_named_then_status_2_and_says_so(drift, files):
         (["YEAR", "WEEK", "--rows", "9999"], "The window has 336 rows"),
         ([*WINTER, *SEPTEMBER, "--time", "date"], "no need of --time"),
         ([*WINTER, *SEPTEMBER, "--incident", "flood"], "no incident 'flood'"),
+        ([*WINTER, *SEPTEMBER, "--incident", "late-labels"], "'late-labels' changes no flight"),
         ([*WINTER, *SEPTEMBER, "--seed", "-1"], "The seed is -1"),
         (["--reference", "2012-12-01..2013-03-31", *SEPTEMBER], "covers 2013-01-01 to 2013-12-31"),
         ([*WINTER, "--window", "2013-12-30..2014-01-05"], "covers 2013-01-01 to 2013-12-31"),

@@ -112,3 +112,72 @@ def test_labels_when_the_feed_of_labels_is_slow_then_they_come_that_much_later(c
     waits = (slow.flights["label_at"] - usual.flights["label_at"]).dropna()
     assert set(waits) == {pd.Timedelta(hours=48)}
     assert usual.flights["label_at"].isna().equals(usual.flights["late"].isna())
+
+
+def storm(first, last, **more):
+    return Strike(INCIDENTS["storm"], date(2013, 9, first), date(2013, 9, last), **more)
+
+
+def test_storm_when_it_strikes_then_the_other_days_are_as_they_were_and_no_flight_is_harmed(calm):
+    week, plain = replace(calm, strikes=(storm(10, 12),)).week(2), calm.week(2)
+    stormy = week.flights["date"].between("2013-09-10", "2013-09-12")
+    others = ~plain.flights["date"].between("2013-09-10", "2013-09-12")
+    pd.testing.assert_frame_equal(week.flights[~stormy], plain.flights[others])
+    assert stormy.sum() < (~others).sum() and week.struck and week.unharmed is None
+    drawn = week.flights[stormy]
+    pd.testing.assert_frame_equal(drawn, plain.flights.loc[drawn.index])  # labels come as its own
+
+
+def test_storm_when_it_hits_a_part_then_days_stay_in_order_and_rows_real(calm):
+    week, plain = replace(calm, strikes=(storm(9, 15, severity=0.5),)).week(2), calm.week(2)
+    assert week.flights["date"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(week.flights, plain.flights.loc[week.flights.index])
+    whole = replace(calm, strikes=(storm(9, 15),)).week(2)
+    assert len(whole.flights) < len(week.flights) < len(plain.flights)
+
+
+def test_storm_when_a_feed_breaks_too_then_what_the_fault_changed_is_known_of_the_stormy_flights(
+    calm,
+):
+    week = replace(calm, strikes=(Strike(CLOCK, MONDAY), storm(10, 12))).week(2)
+    assert week.unharmed.index.equals(week.flights.index)
+    assert week.flights["dep_delay"].equals(week.unharmed["dep_delay"] + 20)
+
+
+def test_new_carrier_when_it_hits_a_part_then_the_column_stays_one_of_categories(calm):
+    strike = Strike(INCIDENTS["new-carrier"], date(2013, 9, 11), severity=0.5)
+    stream = replace(calm, strikes=(strike,))
+    for number in (1, 2):
+        assert stream.week(number).flights["carrier"].dtype == "category"
+    pd.testing.assert_frame_equal(stream.week(1).flights, calm.week(1).flights)
+    named = stream.week(3).flights["carrier"].astype(str)
+    assert 0.4 < (named == "EN").sum() / named.isin(["EN", "MQ"]).sum() < 0.6
+
+
+def test_late_labels_when_they_strike_then_come_two_weeks_later_and_inputs_stay(calm):
+    late = replace(calm, strikes=(Strike(INCIDENTS["late-labels"], date(2013, 9, 11)),)).week(2)
+    plain = calm.week(2)
+    waits = (late.flights["label_at"] - plain.flights["label_at"]).dropna()
+    by_day = waits.groupby(plain.flights["date"]).agg(set)
+    assert by_day.tolist() == [{pd.Timedelta(0)}] * 2 + [{pd.Timedelta(days=15)}] * 5
+    assert late.flights.drop(columns="label_at").equals(plain.flights.drop(columns="label_at"))
+    assert (
+        late.seen_at(date(2013, 9, 19))["late"].notna().groupby(plain.flights["date"]).any().sum()
+        == 2
+    )
+    assert late.struck
+
+
+def test_monitoring_when_it_is_dead_on_a_day_then_the_week_is_blind_and_no_flight_differs(calm):
+    strike = Strike(INCIDENTS["monitoring-dead"], date(2013, 9, 11), date(2013, 9, 12))
+    weeks = list(replace(calm, strikes=(strike,)).weeks(3))
+    assert [week.blind for week in weeks] == [False, True, False]
+    assert [week.struck for week in weeks] == [False, True, False]
+    assert weeks[1].flights.equals(calm.week(2).flights)
+
+
+def test_release_when_it_is_on_the_calendar_then_falls_into_its_week_and_strikes_no_flight(calm):
+    strike = Strike(INCIDENTS["stuck-release"], date(2013, 9, 11))
+    stream = replace(calm, strikes=(strike, Strike(CLOCK, date(2013, 9, 16))))
+    assert [stream.releases(number) for number in (1, 2, 3)] == [(), ("stuck",), ()]
+    assert [week.struck for week in stream.weeks(3)] == [False, False, True]

@@ -50,7 +50,9 @@ def test_flight_when_values_are_missing_then_says_what_the_model_gets_in_their_p
 
 
 def test_flight_when_it_has_no_label_then_says_so():
-    assert "No label" in shown(example(late=None, arr_delay=None, unharmed={}))
+    told = shown(example(late=None, arr_delay=None, unharmed={}))
+    assert "No label" in told and "from the feed to the label: no label has arrived" in told
+    assert "1 of 1 called right" in shown(example(late=True))
 
 
 def test_flights_when_none_was_answered_then_says_so_and_before_a_week_nothing():

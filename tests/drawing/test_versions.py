@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from handmade import drift_run, monday, started, week
+from handmade import drift_run, forced, monday, started, week
 
 from mlops_course.drawing import versions
 from mlops_course.pipeline.events import (
@@ -121,3 +121,12 @@ def test_generations_when_ten_went_by_then_the_row_stays_short():
 @pytest.mark.parametrize("evil", ['"><b/onclick=1>'])
 def test_versions_when_a_name_holds_markup_then_says_it_and_does_not_obey_it(evil):
     assert evil not in versions.render(fold([Promoted(monday(1), "", evil, evil, evil)]))
+
+
+def test_generations_when_a_colleague_promoted_by_hand_then_nobody_says_what_it_learned_from():
+    first, second = versions.generations(
+        fold([*FIRST, week(3, 0.94), forced(3), week(4, 0.9, "2")])
+    )
+    assert (first.fate, second.fate) == (versions.FORMER, versions.CHAMPION)
+    assert second.name == "v2" and second.served == "week 4"
+    assert "a colleague" in second.trained_on and "winter" in first.trained_on

@@ -33,7 +33,7 @@ FLOORS = {
         *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
     ),
     "data": ("features", "flights", "incidents", "stream", "quality", "tables", "periods"),
-    "training": ("environment", "model", "evaluation", "trainer", "tracking"),
+    "training": ("environment", "model", "evaluation", "trainer", "bad_releases", "tracking"),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),
@@ -42,7 +42,7 @@ FLOORS = {
     "drift": ("profiles", "calm_weeks", "textbook", "causes", "findings", "reports"),
     "monitoring": ("labels", "performance", "windows", "figures", "slices", "estimation"),
     "alerting": ("alerts", "rules", "rule_files", "scoring", "rehearsal", "notifier"),
-    "release": ("comparison", "gate", "canary", "planning", "follower", "rehearsal"),
+    "release": ("comparison", "gate", "by_hand", "canary", "planning", "follower", "rehearsal"),
     "deciding": ("decisions", "choices"),
     "pipeline": (
         *("asking", "events", "policies", "scenarios", "stages", "production", "cycles", "loop"),
@@ -54,8 +54,8 @@ FLOORS = {
         *("learner_tests", "server_guard", "servers", "fixtures"),
     ),
     "telling": (
-        *("wording", "advice", "setting_string", "content", "beside", "signals", "narrator"),
-        "gate_words",
+        *("wording", "standing", "advice", "setting_string", "content", "beside", "signals"),
+        *("narrator", "gate_words"),
     ),
     "drawing": ("markup", "chart", "weekly", "loop", "versions", "flights"),
     "picture": ("views", "panel", "alert_log", "question", "hindsight", "poster"),

@@ -8,6 +8,7 @@ from xml.dom import minidom
 import pytest
 from handmade import (
     drift_run,
+    forced,
     monday,
     silent_run,
     silent_week,
@@ -15,6 +16,7 @@ from handmade import (
     two_day_week,
     unanswered_alert,
     unlabelled_week,
+    unwatched_week,
     week,
 )
 
@@ -354,3 +356,27 @@ def test_log_when_it_is_long_then_the_poster_counts_the_rest():
     many = [Retrained(monday(n), (monday(n),), 100, "abc", 0.1) for n in range(1, 16)]
     state = replace(fold(started()), log=tuple(many))
     assert "… and 3 more entries." in poster.render(state)
+
+
+def test_log_when_no_rule_was_evaluated_then_says_for_which_weeks_with_entries_and_without():
+    words = "The rules were not evaluated for weeks 2 and 3."
+    quiet = fold([week(1, 0.95), unwatched_week(2, 0.95), unwatched_week(3, 0.95)])
+    assert words in alert_log.log(quiet) and "No alert so far." in alert_log.log(quiet)
+    promoted = alert_log.log(fold([*quiet.weeks, forced(3)]))
+    assert words in promoted and 'data-kind="told"' in promoted  # and not as something done well
+    assert "evaluated" not in alert_log.log(fold(drift_run()))
+
+
+def test_accuracy_tile_when_no_rule_was_evaluated_then_promises_no_alert():
+    accuracy = content.tiles_of(fold([unwatched_week(1, 0.80)]))[0]
+    assert accuracy.note == "the rules were not evaluated for this week" and not accuracy.bad
+
+
+def test_chart_when_no_rule_was_evaluated_then_says_so_of_the_week_and_of_the_run():
+    state = fold([week(1, 0.95), unwatched_week(2, 0.80)])
+    assert "the rules were not evaluated for week 2" in chart.describe(state)
+    rendered = chart.render(state)
+    assert rendered.count("the rules were not evaluated") == 1  # in the tooltip of the week's mark
+    assert rendered.count(">rules not evaluated<") == 1
+    nothing = chart.render(fold([replace(unlabelled_week(1), watched=False)]))
+    assert ">no labels, rules not evaluated<" in nothing

@@ -4,7 +4,8 @@ import pytest
 
 from mlops_course.core.errors import ParameterError
 from mlops_course.data.incidents import INCIDENTS
-from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig
+from mlops_course.pipeline.events import MYSTERY
+from mlops_course.pipeline.scenarios import SCENARIOS, RunConfig, scenario_of
 
 YEARS = ("year-clock", "year-repaired", "year-padding")
 
@@ -32,6 +33,21 @@ def test_scenarios_when_they_have_a_calendar_then_strike_on_those_days():
         (strike,) = SCENARIOS[name].strikes
         assert strike.first == date(2013, 6, 3) and strike.first.weekday() == 0
     assert [SCENARIOS[name].strikes[0].last for name in YEARS] == [None, date(2013, 7, 28), None]
+
+
+@pytest.mark.parametrize("name", [name for name in INCIDENTS if name != "none"])
+def test_incidents_when_they_have_a_scenario_then_strike_in_week_4_and_weather_passes(name):
+    (strike,) = SCENARIOS[name].strikes
+    assert strike.first == date(2013, 9, 23) and strike.incident is INCIDENTS[name]
+    assert (strike.last is not None) == INCIDENTS[name].world
+    if strike.last:
+        assert (strike.last - strike.first).days + 1 == INCIDENTS[name].lasts
+
+
+def test_mystery_when_weather_is_drawn_then_passes_as_in_its_own_scenario():
+    drawn = (scenario_of(RunConfig(MYSTERY, seed=seed)) for seed in range(200))
+    (strike,) = next(one for one in drawn if one.incident.name == "storm").strikes
+    assert (strike.last - strike.first).days + 1 == INCIDENTS["storm"].lasts
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """How each scenario ends, on the simulator's own page: what it was, in both themes."""
 
+from itertools import chain
+
 import pytest
 from alone import running_alone
 
@@ -8,7 +10,8 @@ from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.simulator.settings import FIRST_CHOICE, choices
 
 PATIENCE_MS = 180_000
-ENDINGS = [*FIRST_CHOICE, *(name for name, _ in choices()["others"] if name != MYSTERY)]
+OTHERS = chain.from_iterable(dict(group) for _, group in choices()["others"])
+ENDINGS = [*FIRST_CHOICE, *(name for name in OTHERS if name != MYSTERY)]
 SET_THEME = "light => document.documentElement.dataset.jpThemeLight = String(light)"
 
 pytestmark = pytest.mark.browser

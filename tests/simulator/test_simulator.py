@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from mlops_course.core.errors import CourseError, ParameterError
+from mlops_course.data.incidents import INCIDENTS
 from mlops_course.pipeline import loop
 from mlops_course.pipeline.events import (
     STAGES,
@@ -20,8 +21,10 @@ from mlops_course.pipeline.events import (
     WeekScored,
 )
 from mlops_course.pipeline.policies import DecideByHand, Retrain, Window
+from mlops_course.pipeline.scenarios import SCENARIOS
 from mlops_course.pipeline.state import stage_state
 from mlops_course.simulator.runner import Driver
+from mlops_course.simulator.settings import choices
 from mlops_course.simulator.simulator import PipelineSimulator
 
 PATIENCE = 60
@@ -556,3 +559,15 @@ def test_retrain_when_given_in_either_way_then_means_the_same(given, meant, monk
 def test_retrain_when_given_another_word_then_refuses():
     with pytest.raises(ParameterError, match="'auto' or 'never'"):
         PipelineSimulator(retrain="maybe")
+
+
+def test_incidents_when_offered_then_each_stands_once_under_a_heading_that_has_some():
+    offered = choices()
+    groups = dict(offered["others"])
+    names = [name for name, _ in offered["first"]]
+    names += [name for group in groups.values() for name, _ in group]
+    assert sorted([*names, "none", "clock"]) == sorted(SCENARIOS)  # good and drift are those two
+    assert all(groups.values())
+    for incident in INCIDENTS.values():
+        if incident.release:
+            assert [incident.name, incident.title] in groups["A model promoted by hand"]

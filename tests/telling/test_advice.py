@@ -9,10 +9,13 @@ from handmade import (
     MOVED,
     alert,
     drift_run,
+    forced,
     monday,
     silent_week,
     started,
     unanswered_alert,
+    unlabelled_week,
+    unwatched_week,
     week,
 )
 
@@ -155,3 +158,68 @@ def test_next_move_when_flights_were_unanswered_and_checks_passed_then_leaves_th
     assert said == (
         "1 request failed. Look at what the service refuses, and why: its answers name the field."
     )
+
+
+# ---- a colleague's release, labels that stay away, and nobody who watches
+
+
+def by_hand_run():
+    """Return five weeks, the last two with a version promoted by hand that is worse."""
+    calm = {"drift": CALM, "alert": False}
+    served = {"former_accuracy": 0.94, "latency_ms": 240.0, **calm}
+    weeks = [week(number, 0.94, **calm) for number in (1, 2, 3)]
+    return [
+        *started(),
+        *weeks,
+        forced(3),
+        week(4, 0.90, "2", **served),
+        week(5, 0.91, "2", **served),
+    ]
+
+
+def test_next_move_when_a_version_was_promoted_by_hand_and_lost_then_says_to_roll_it_back():
+    bad = week(6, 0.80, "2", drift=CALM, former_accuracy=0.93)
+    said = next_move(fold([*by_hand_run(), bad]), alert(bad), bad)
+    assert said == (
+        "Roll back: v2 was promoted by hand, past the gate, and on these flights the version "
+        "before would have had 93.0%, this one has 80.0%."
+    )
+    usual = week(6, 0.80, "3", drift=CALM, former_accuracy=0.93)
+    assert "by hand" not in next_move(fold([*by_hand_run(), usual]), alert(usual), usual)
+
+
+def test_next_move_when_a_name_is_new_then_asks_whether_it_is_a_fault_and_orders_no_repair():
+    new = ("496 flights (7.7%) have a carrier never seen in training; at most 5% is usual.",)
+    bad = week(2, 0.80, findings=new)
+    said = next_move(fold([week(1, 0.95), bad]), alert(bad), bad)
+    assert "a name that the next training is to learn" in said and "repaired" not in said
+
+
+def test_ending_when_a_version_was_promoted_by_hand_then_names_it_what_it_lost_and_how_slow_it_is():
+    said = ending(fold(by_hand_run()))
+    assert said.startswith(
+        "The evidence was there in week 4: v2 promoted by hand after week 3, 16 Sep, and 90.0% "
+        "right where the one before had 94.0%, and requests that took 20 times as long as with the "
+        "version before. Accuracy was 94.0%"
+    )
+
+
+def test_ending_when_requests_take_a_little_longer_then_does_not_call_it_evidence():
+    slower = [week(number, 0.94, "2", latency_ms=40.0, drift=CALM) for number in (4, 5)]
+    said = ending(fold([*started(), week(3, 0.94), *slower]))
+    assert said.startswith("No signal of this monitor showed it")
+
+
+def test_ending_when_no_label_came_then_says_so_and_that_nobody_knows_what_it_cost():
+    late = [unlabelled_week(number) for number in (4, 5)]
+    said = ending(fold([*started(), week(3, 0.94), *late]))
+    assert (
+        "in week 4: no label for any of its flights. What accuracy was since, nobody knows" in said
+    )
+
+
+def test_ending_when_no_rule_was_evaluated_then_no_alert_is_no_good_news():
+    bad = [unwatched_week(number, 0.80) for number in (4, 5)]
+    said = ending(fold([*started(), week(3, 0.94), *bad]))
+    assert "and no rule evaluated. " in said
+    assert said.endswith("and no alert could be raised on it in weeks 4 and 5.")

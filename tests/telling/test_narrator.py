@@ -9,11 +9,13 @@ from handmade import (
     MOVED,
     alert,
     drift_run,
+    forced,
     monday,
     silent_run,
     started,
     two_day_week,
     unlabelled_week,
+    unwatched_week,
     week,
 )
 
@@ -30,7 +32,7 @@ from mlops_course.pipeline.events import (
 )
 from mlops_course.pipeline.state import RunState, advance, fold
 from mlops_course.telling.narrator import story
-from mlops_course.telling.wording import status
+from mlops_course.telling.standing import status
 
 TRAINED = StageFinished("train", 1, 0.5, "accuracy 0.920", {"accuracy": 0.92})
 
@@ -200,3 +202,36 @@ def test_story_when_the_gate_refused_then_says_who_goes_on_serving():
 def test_story_when_rolled_back_then_says_which_version_serves():
     back = RolledBack(monday(1), "2", "1", "Back.", "abc")
     assert "v1 serves again instead of v2" in told(week(1, 0.95, "2"), back)
+
+
+def test_story_when_a_colleague_promoted_past_the_gate_then_says_who_serves_and_what_nobody_did():
+    said = told(week(3, 0.95), forced(3))
+    assert said.startswith(
+        "Week 3: v2 serves instead of v1 from the next week on: promoted by hand"
+    )
+    assert "Nobody compared the two" in said and "the gate let" not in said
+
+
+def test_story_when_requests_take_many_times_as_long_then_there_is_something_to_do():
+    calm = [week(3, 0.95, latency_ms=10.0), forced(3)]
+    assert "a request takes 25 times as long" in told(*calm, week(4, 0.95, "2", latency_ms=250.0))
+    assert "nothing to do" in told(*calm, week(4, 0.95, "2", latency_ms=30.0))
+    assert "nothing to do" in told(week(4, 0.95, latency_ms=250.0))  # there is no version before
+
+
+def test_story_when_no_label_has_come_then_says_what_accuracy_probably_is():
+    late = replace(unlabelled_week(1), estimate=0.91, estimate_low=0.87, estimate_high=0.95)
+    assert told(late).endswith("By those it is probably 91.0% (87.0% to 95.0%).")
+    assert told(unlabelled_week(1)).endswith("that something is wrong.")
+
+
+def test_story_when_no_rule_was_evaluated_then_says_that_and_what_looking_shows():
+    bad = unwatched_week(2, 0.80, findings=("temp is empty.",))
+    said = told(week(1, 0.95), bad)
+    assert said == (
+        "Week 2: the rules were not evaluated for this week, so that no alert could come. Whoever "
+        "looks sees: 80.0% were called right; dep_delay has moved further than in calm weeks. And "
+        "1 data check failed: temp is empty."
+    )
+    unlabelled = replace(unlabelled_week(2), watched=False)
+    assert "how many were called right nobody knows, since no label" in told(unlabelled)

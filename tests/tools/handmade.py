@@ -87,6 +87,17 @@ def unlabelled_week(number: int) -> WeekScored:
     return week(number, NAN, labelled=0, days=0, alert=False, **unknown)
 
 
+def unwatched_week(number: int, accuracy: float, **other: object) -> WeekScored:
+    """Return a week for which no alert rule was evaluated, however bad it was."""
+    return week(number, accuracy, alert=False, watched=False, **other)
+
+
+def forced(number: int, before: str = "1", after: str = "2") -> Promoted:
+    """Return a promotion by hand, past the gate, after a week."""
+    reason = f"FORCED, champion was version {before}: it is wanted today. | No exam."
+    return Promoted(monday(number), before, after, reason, "def", by_hand=True)
+
+
 def two_day_week(number: int, accuracy: float) -> WeekScored:
     """Return a week whose labels have come for two days only."""
     few: dict[str, object] = {"labelled": 1_800, "days": 2, "upper": NAN, "standard_error": NAN}

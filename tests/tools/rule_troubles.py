@@ -1,7 +1,7 @@
 """What goes wrong in production, by its truth, and which alert rules each thing is for.
 
-The incidents of the catalogue change what the feed delivers. What befalls model, service and labels
-is not in it, and is done here to what they write down.
+Here are those incidents of the catalogue that change what the feed delivers. What befalls model,
+service and labels is done here to what they write down, in more ways than the catalogue has.
 """
 
 from collections.abc import Callable

@@ -16,6 +16,13 @@ function option([name, words]) {
   return made;
 }
 
+function optionGroup([words, options]) {
+  const made = document.createElement("optgroup");
+  made.label = words;
+  made.append(...options.map(option));
+  return made;
+}
+
 function toggle([name, words]) {
   const made = document.createElement("button");
   made.type = "button";
@@ -56,7 +63,8 @@ function controls(form, model, tellStatus) {
   const { first, others, paces, most_weeks: mostWeeks } = model.get("choices");
   const field = form.elements;
   form.querySelector(".mls-toggle").append(...first.map(toggle));
-  field.others.append(...others.map(option));
+  field.others.append(...others.map(optionGroup));
+  const listed = others.flatMap(([, options]) => options.map(([name]) => name));
   field.pace.append(...paces.map(option));
   const button = (order) => form.querySelector(`[data-order="${order}"]`);
   const run = form.querySelector(".mls-run");
@@ -97,7 +105,7 @@ function controls(form, model, tellStatus) {
     for (const choice of form.querySelectorAll("[data-scenario]")) {
       choice.setAttribute("aria-pressed", String(choice.dataset.scenario === scenario));
     }
-    field.others.value = others.some(([name]) => name === scenario) ? scenario : "";
+    field.others.value = listed.includes(scenario) ? scenario : "";
     field.weeks.max = mostWeeks[scenario];
     show("weeks", weeks);
     field.real_days.checked = seed === null;
