@@ -25,7 +25,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import mlflow
 from mlflow.exceptions import MlflowException
 
-CALM, OFF, MISUSED, COULD_NOT_TELL = 0, 1, 2, 3
+CALM = 0
+OFF = 1
+COULD_NOT_TELL = 3
 DAYS_BEFORE = 14
 MIN_DAYS = 5  # before, to know what is usual
 MIN_ROWS = 100  # of a day

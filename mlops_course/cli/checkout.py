@@ -48,7 +48,7 @@ def run_tests(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def run_benchmarks(options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Measure figures, count how often bounds keep promises, compare, try policies, or play shifts."""
+    """Measure figures, or count, compare, try or play what the options name."""
     name = "bench.py"
     if options.statistics:
         name = "bench_statistics.py"
