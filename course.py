@@ -43,6 +43,7 @@ COMMANDS = {
     "doctor": "look at versions, memory, disk, ports and the store, and say what to do",
     "simulate": "run the pipeline without a screen (--list names the scenarios)",
     "simulator": "open the simulator alone in the browser, for a projector (--no-browser)",
+    "oncall": "be on call for a shift in the terminal (--seed N, --shift FILE, --policy NAME)",
     "drift": "say whether flights, or a table of your own, have drifted from calm weeks",
     "monitor": "hold what a service has written down against alert rules (--rules FILE)",
     "gate": "judge a registered version before it may serve",

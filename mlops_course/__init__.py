@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "OnCall": "console.console",
     "PipelineSimulator": "simulator.simulator",
     "open_workspace": "core.workspace",
     "start": "course.lessons",

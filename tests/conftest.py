@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,6 +137,32 @@ def real_year(shared_workspace):
     model = train(load_flights(shared_workspace, last="2013-03-17"), TrainingConfig()).model
     flights = labelled(load_flights(shared_workspace, first="2013-04-01"))
     return flights.assign(probability=model.probability(flights))
+
+
+@pytest.fixture(scope="session")
+def played_shift(shared_workspace):
+    """The example shift file's four weeks, played by somebody skilled, with what it came to."""
+    from mlops_course.oncall.scoring import baselines, rehearse, score
+    from mlops_course.oncall.shift_files import read_shift
+    from mlops_course.shifts.worlds import open_world
+
+    shift = read_shift(Path(__file__).parents[1] / "notebooks" / "10_shift.toml")
+    world = open_world(shared_workspace, shift)
+    others = baselines(shift, world)
+    drill = rehearse(shift, world, "skilled")
+    return SimpleNamespace(
+        shift=shift, world=world, others=others, drill=drill, score=score(drill, others)
+    )
+
+
+@pytest.fixture(scope="session")
+def debriefed_shift(played_shift):
+    """The debrief of that shift, and what its drill knew before."""
+    from mlops_course.debriefing.debrief import debrief
+
+    drill = played_shift.drill
+    before = (list(drill.steps), list(drill.log), list(drill.orders), drill.minutes)
+    return SimpleNamespace(found=debrief(drill, played_shift.score), before=before)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlops_course.cli import checkout, doctor, release, watch
+from mlops_course.cli.oncall import oncall
 from mlops_course.cli.reset import reset
 from mlops_course.cli.simulate import open_simulator, simulate
 from mlops_course.cli.terminal import (
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     command("doctor", doctor.report, looking, **_deciding(doctor.STATUSES))
     _add_simulate(command)
     _add_simulator(command)
+    _add_oncall(command)
     _add_drift(command)
     _add_monitor(command)
     _add_decisions(command)
@@ -197,6 +199,38 @@ def _add_simulator(command: AddCommand) -> None:
     parser.add_argument("--port", type=int, default=0, metavar="N", help="0 takes a free one")
     quietly = "print the address, and open no browser"
     parser.add_argument("--no-browser", action="store_true", help=quietly)
+
+
+def _add_oncall(command: AddCommand) -> None:
+    """Add the command that plays a shift, or lets a script play it."""
+    text = "Be on call for a shift: in the terminal, by a scripted player, or as its game master."
+    parser = command("oncall", oncall, text)
+    drawing = "draws the shift and its days (0); with a shift file, its days"
+    parser.add_argument("--seed", type=int, metavar="N", help=drawing)
+    parser.add_argument("--level", metavar="easy|normal|hard", help="how hard it is (normal)")
+    reading = "play this shift instead, such as notebooks/10_shift.toml"
+    parser.add_argument("--shift", type=Path, metavar="FILE", help=reading)
+    scripting = "let a scripted player play it"
+    parser.add_argument(
+        "--policy", metavar="nothing|retrain|rollback|skilled|oracle", help=scripting
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    rehearsing = "play in memory, without a registry and a service"
+    parser.add_argument("--rehearse", action="store_true", help=rehearsing)
+    anew = "begin anew, and forget what is kept of this shift"
+    parser.add_argument("--afresh", action="store_true", help=anew)
+    parser.add_argument("--result", type=Path, metavar="FILE", help="write the result there")
+    parser.add_argument("--who", default="", metavar="NAME", help="who plays, for the result")
+    telling = "write the debrief and a post-mortem of each incident there, as Markdown"
+    parser.add_argument("--debrief", type=Path, metavar="FILE", help=telling)
+    comparing = "compare results of one shift, each counted anew from its steps"
+    parser.add_argument("--compare", nargs="+", type=Path, metavar="FILE", help=comparing)
+    leading = "for the game master: show what strikes, and how far the play is"
+    parser.add_argument("--master", action="store_true", help=leading)
+    injecting = "for the game master: have this strike in the shift that is being played"
+    parser.add_argument("--inject", metavar="NAME", help=injecting)
+    dating = "when it strikes, as 2013-06-03; by default as soon as it can"
+    parser.add_argument("--day", type=_day, metavar="DAY", help=dating)
 
 
 def _add_decisions(command: AddCommand) -> None:

@@ -57,23 +57,28 @@ def hold(root: Path, what: str = "") -> None:
     what
         What this process is, in words; by default its command.
     """
-    own = psutil.Process()
-    holder = Holder(own.pid, own.create_time(), what or _what_this_is(), str(root))
-    line = root / FOLDER / f"{own.pid}.json"
+    holder = this_process(root, what)
+    line = root / FOLDER / f"{holder.pid}.json"
     text = json.dumps(asdict(holder))
     with suppress(FileNotFoundError):
         if line.read_text(encoding="utf-8") == text:
             return
     line.parent.mkdir(exist_ok=True)
     write_text(line, text)
-    for dead in (one for one in _written(root) if not _runs(one)):
+    for dead in (one for one in _written(root) if not runs(one)):
         line.with_name(f"{dead.pid}.json").unlink(missing_ok=True)
-    atexit.register(_let_go, line, own.pid)
+    atexit.register(_let_go, line, holder.pid)
+
+
+def this_process(root: Path, what: str = "") -> Holder:
+    """Return what this process writes down when it opens a workspace."""
+    own = psutil.Process()
+    return Holder(own.pid, own.create_time(), what or _what_this_is(), str(root))
 
 
 def others(root: Path) -> list[Holder]:
     """Return the programs that have a workspace open; this one and its servers are left out."""
-    holders = [one for one in _written(root) if one.pid != os.getpid() and _runs(one)]
+    holders = [one for one in _written(root) if one.pid != os.getpid() and runs(one)]
     servers = _servers(root)
     known = {os.getpid(), *(one.pid for one in holders), *(one.pid for one, _ in servers)}
     return holders + [server for server, parent in servers if parent not in known]
@@ -87,7 +92,8 @@ def _written(root: Path) -> Iterator[Holder]:
                 yield holder
 
 
-def _runs(holder: Holder) -> bool:
+def runs(holder: Holder) -> bool:
+    """Return whether the process that wrote a line still runs."""
     try:
         process = psutil.Process(holder.pid)
         same = abs(process.create_time() - holder.started) < 1

@@ -41,7 +41,7 @@ def reset_workspace(workspace: Workspace, *, keep_cache: bool = True) -> None:
 def _delete(workspace: Workspace, keep_cache: bool) -> None:
     databases = (workspace.database, *logs(workspace))
     doomed = [*chain.from_iterable(map(database_files, databases))]
-    doomed += [workspace.artifacts, workspace.lessons]
+    doomed += [workspace.artifacts, workspace.lessons, workspace.shifts]
     if not keep_cache:
         doomed.append(workspace.cache)
     try:

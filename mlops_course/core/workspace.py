@@ -70,6 +70,11 @@ class Workspace:
         return self.root / "run.db"
 
     @property
+    def shifts(self) -> Path:
+        """What was done on call, a file for each shift."""
+        return self.root / "oncall"
+
+    @property
     def lessons(self) -> Path:
         """The workspace inside this one that the lessons write to."""
         return self.root / "lessons"

@@ -6,6 +6,7 @@ has to be kept of one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
@@ -20,7 +21,7 @@ from mlops_course.oncall import acting, looks
 from mlops_course.oncall.looks import Look
 from mlops_course.oncall.state import ANSWER, DAY, DONE, PAGER, Alarm, Drill, Step
 from mlops_course.shifts.ledger import Statement, day_of
-from mlops_course.shifts.plans import Planned, Shift
+from mlops_course.shifts.plans import Planned, Shift, described, planned_as
 from mlops_course.shifts.prices import ACTIONS, LOOKS, SILENT
 from mlops_course.shifts.systems import Served, System, is_sluggish, numbered_by_desk
 from mlops_course.shifts.watching import DAILY, WEDNESDAY, WEEKLY, Monitor
@@ -31,6 +32,7 @@ from mlops_course.training.evaluation import baseline
 COLLEAGUE = "a colleague"
 RECENT = 10 * DAY  # evidence of an incident comes so late
 NEXT_DAY = "next-day"
+INJECT = "inject"
 
 
 class Engine:
@@ -44,13 +46,22 @@ class Engine:
         What serves: `systems.Rehearsed` or `live.Live`.
     watched
         Whether the alert rules are looked at; not for a player who never would.
+
+    Attributes
+    ----------
+    drill
+        What is known while it is played.
+    pages
+        What was looked at, and when.
     """
 
     def __init__(self, shift: Shift, world: World, system: System, *, watched: bool = True) -> None:
         self._watched = watched
         monitor = Monitor(world.reference, world.champion.model.vocabulary)
-        self.drill = Drill(shift, world, system, monitor, shift.first, world.stream)
-        self._week: tuple[object, dict[date, pd.DataFrame], pd.DataFrame] | None = None
+        strikes = tuple(one.strike for one in shift.planned)
+        stream = replace(world.stream, strikes=strikes)  # the world may be that of a like shift
+        self.drill = Drill(shift, world, system, monitor, shift.first, stream)
+        self.pages: list[tuple[Step, Look]] = []
         for result, why in ((world.former, "seven weeks of winter"), (world.champion, "winter")):
             version = system.register(result, world.rows, why)
             self.drill.versions[version] = result
@@ -70,7 +81,9 @@ class Engine:
         _check_name(name, LOOKS, "look")
         self._note(name, {})
         drill.spend(LOOKS[name].minutes)
-        return looks.LOOK_AT[name](drill)
+        page = looks.LOOK_AT[name](drill)
+        self.pages.append((drill.steps[-1], page))
+        return page
 
     def act(self, name: str, cause: str = "", sure: float = SILENT, **options: Any) -> str:
         """Do something, and return what comes of it.
@@ -131,6 +144,28 @@ class Engine:
             if any(entry.kind in (PAGER, ANSWER) for entry in self.drill.log[told:]):
                 return
 
+    def inject(self, planned: Planned) -> None:
+        """Let something strike that was not planned, as a game master may, from tomorrow on.
+
+        Raises
+        ------
+        ParameterError
+            If it would strike today, after the shift, or strikes in this shift anyway.
+        """
+        drill = self._playing()
+        strike = planned.strike
+        known = {one.incident.name for one in drill.shift.planned}
+        if strike.incident.name in known or not drill.today < strike.first <= drill.shift.last:
+            raise ParameterError(
+                f"{strike.incident.title} cannot strike on {strike.first}.",
+                f"It is {drill.today}; the shift ends on {drill.shift.last}, and has each "
+                "incident once.",
+                "Choose another incident, or a later day.",
+            )
+        self._note(INJECT, described(planned))
+        drill.shift = replace(drill.shift, planned=(*drill.shift.planned, planned))
+        drill.stream = replace(drill.stream, strikes=(*drill.stream.strikes, strike))
+
     def replay(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Do recorded steps again, and yield each once it is done.
 
@@ -152,6 +187,8 @@ class Engine:
                 self.next_day()
             elif step.name in LOOKS:
                 self.look(step.name)
+            elif step.name == INJECT:
+                self.inject(planned_as(step.options))
             else:
                 self.act(step.name, **step.options)
             yield step
@@ -199,11 +236,12 @@ class Engine:
         drill = self.drill
         number = (day - drill.shift.first) // WEEK + 1
         key = (number, drill.stream.strikes)
-        if self._week is None or self._week[0] != key:
+        memory = drill.world.memory
+        if key not in memory:
             flights = numbered_by_desk(drill.stream.week(number).flights)
             parts = {when.date(): part for when, part in flights.groupby("date", sort=False)}
-            self._week = (key, parts, flights.iloc[:0])
-        _, parts, none = self._week
+            memory[key] = (parts, flights.iloc[:0])
+        parts, none = memory[key]
         return parts.get(day, none)
 
     # ---- a morning
@@ -215,7 +253,10 @@ class Engine:
             release = planned.incident.release
             if not release or planned.strike.first != drill.today:
                 continue
-            result = BAD_RELEASES[release](drill.world.champion, drill.world.rows)
+            made = drill.world.memory
+            if release not in made:
+                made[release] = BAD_RELEASES[release](drill.world.champion, drill.world.rows)
+            result = made[release]
             version = drill.system.register(result, drill.world.rows, "by hand")
             drill.versions[version] = result
             drill.champions.append(version)

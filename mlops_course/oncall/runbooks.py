@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from importlib.resources import files
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -89,7 +90,7 @@ def _of_overview(page: Look, today: date) -> dict[str, float]:
         return found
     newest = days[-1]
     earlier = [day.called_late for day in days[:-1]]
-    seen = {version for day in days[:-SETTLED_DAYS] for version in day.versions}
+    seen = set(chain.from_iterable(day.versions for day in days[:-SETTLED_DAYS]))
     return found | {
         "unanswered": newest.unanswered,
         "ms": newest.ms,
@@ -243,8 +244,14 @@ def sign_faults(sign: object) -> str:
     name, _, value = parts.groups()
     if name == LATELY:
         return _unknown(value, [*INCIDENTS])
-    known = [f"{page}.{figure}" for page, figures in SIGNS.items() for figure in figures]
-    return _unknown(name, ["weekday", "month", *known]) or _number_faults(value)
+    return _unknown(name, ["weekday", "month", *_figure_names()]) or _number_faults(value)
+
+
+def _figure_names() -> list[str]:
+    names = []
+    for page, figures in SIGNS.items():
+        names += [f"{page}.{figure}" for figure in figures]
+    return names
 
 
 def _faults(table: Mapping[str, Any]) -> list[str]:
@@ -374,10 +381,14 @@ class _Reader:
         last = self.done.get((action, cause), date.min)
         if name not in AT_ANY_TIME and (today - last).days < entry.again_days:
             return False
-        given = {option.split("=")[0]: int(option.split("=")[1]) for option in options}
-        stated = {"cause": cause, "sure": entry.sure} if ACTIONS[name].states and cause else {}
+        given: dict[str, Any] = {}
+        if ACTIONS[name].states and cause:
+            given = {"cause": cause, "sure": entry.sure}
+        for option in options:
+            key, _, value = option.partition("=")
+            given[key] = int(value)
         try:
-            self.engine.act(name, **stated, **given)
+            self.engine.act(name, **given)
         except CourseError:
             return False
         self.done[action, cause] = today

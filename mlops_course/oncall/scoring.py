@@ -74,7 +74,7 @@ class Score:
 
 def rehearse(shift: Shift, world: World, player: str) -> Drill:
     """Let a scripted player play a shift in memory."""
-    engine = Engine(shift, world, Rehearsed(), watched=player not in UNWATCHED)
+    engine = Engine(shift, world, Rehearsed(memory=world.memory), watched=player not in UNWATCHED)
     PLAYERS[player](engine)
     return engine.drill
 

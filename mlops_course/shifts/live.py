@@ -67,11 +67,14 @@ class Live:
     ----------
     log
         The service's prediction log; the label store stands beside it.
+    restarts
+        How many times the service had died and was started again.
     """
 
     store: tracking.Store
     service: Service
     log: Path
+    restarts: int = 0
     origin: tracking.Provenance = field(default_factory=tracking.provenance)
 
     def register(self, result: TrainingResult, rows: pd.DataFrame, why: str) -> str:
@@ -119,6 +122,7 @@ class Live:
         try:
             answers = self.service.send(bodies.values(), ids=bodies)
         except ServiceError:
+            self.restarts += 1
             follower.catch_up(self.service, self.store)
             answers = self.service.send(bodies.values(), ids=bodies)
         labels.arrive(store, flights)
@@ -139,7 +143,7 @@ class Live:
 
     def window(self, served: Sequence[Served], before: date) -> Window:
         """Return days as log and label store have them."""
-        ids = [name for one in served for name in one.requests["request_id"].unique()]
+        ids = pd.concat([one.requests["request_id"] for one in served]).unique()
         record = read_record(self.log, request_ids=ids, before=before)
         return named_window(served, record.flights, record.requests)
 

@@ -6,6 +6,7 @@ It is drawn from a seed, and hidden from whoever plays. What can strike is `data
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -175,6 +176,46 @@ def struck(name: str, day: date, end: date, severity: float = 1.0, onset_days: i
     if incident.lasts:
         last = min(last, day + timedelta(days=incident.lasts - 1))
     return Strike(incident, day, last, severity, onset_days)
+
+
+def described(planned: Planned) -> dict[str, Any]:
+    """Return an incident of a shift as a record of plain values, for a file."""
+    strike = planned.strike
+    return {
+        "what": planned.incident.name,
+        "first": strike.first.isoformat(),
+        "last": strike.last and strike.last.isoformat(),
+        "severity": strike.severity,
+        "onset_days": strike.onset_days,
+        "reply_days": planned.reply.days,
+        "reply_honest": planned.reply.honest,
+    }
+
+
+def planned_as(record: Mapping[str, Any]) -> Planned:
+    """Return the incident that a record of `described` tells of.
+
+    Raises
+    ------
+    ParameterError
+        If it is no such record.
+    """
+    try:
+        last = record["last"]
+        strike = Strike(
+            INCIDENTS[record["what"]],
+            date.fromisoformat(record["first"]),
+            date.fromisoformat(last) if last else None,
+            float(record["severity"]),
+            int(record["onset_days"]),
+        )
+        return Planned(strike, Reply(int(record["reply_days"]), bool(record["reply_honest"])))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ParameterError(
+            f"An incident cannot be read from {short(dict(record))}.",
+            "It has the fields what, first, last, severity, onset_days, reply_days, reply_honest.",
+            "Take the file as it was written.",
+        ) from error
 
 
 def _check(seed: object, level: object) -> None:

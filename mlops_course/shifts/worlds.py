@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -41,6 +42,9 @@ class World:
         What production delivers, incidents included.
     reference
         What its inputs are compared with.
+    memory
+        What was worked out once, for whoever plays in this world next: deliveries by week and
+        strikes, releases by name, answers by flights and models.
     """
 
     rows: pd.DataFrame = field(repr=False)
@@ -49,6 +53,7 @@ class World:
     champion: TrainingResult
     stream: Stream
     reference: Reference
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def open_world(workspace: Workspace, shift: Shift) -> World:

@@ -23,7 +23,7 @@ RUN_IT = "Run this cell for the live simulator."
 
 # An output in JupyterLab, Notebook 7, Voila and a page of nbconvert. The widget's is the next.
 _OUTPUT = ".jp-OutputArea-child"
-_STYLE = f"""
+STYLE = f"""
 {_OUTPUT}:has(.mls-kept):has(+ {_OUTPUT} .mls) {{ display: none; }}
 {_OUTPUT}:has(.mls-kept) + {_OUTPUT}:not(:has(.mls)) {{ display: none; }}
 .mls-kept iframe {{ width: 100%; height: 1200px; border: 0; }}
@@ -88,7 +88,7 @@ def outputs_html(still: StillPicture, page: str = "", status: str = "") -> str:
         way to the recording if it shows the same run.
     """
     told = f"The last run in this notebook. {RUN_IT}" if page else RUN_IT
-    parts = [element("style", Markup(_STYLE)), element("p", told)]
+    parts = [element("style", Markup(STYLE)), element("p", told)]
     if page:
         parts.append(element("iframe", srcdoc=page, title="The last run, recorded"))
     parts.append(Markup(still.html()))

@@ -23,7 +23,7 @@ from mlops_course.simulator.settings import choices
 from mlops_course.telling import narrator, setting_string, standing
 
 _STATIC = files("mlops_course.simulator").joinpath("static")
-_SCRIPTS = ("answers.js", "controls.js", "panel.js", "simulator.js")
+_SCRIPTS = ("morph.js", "answers.js", "controls.js", "panel.js", "simulator.js")
 _STYLES = ("simulator.css", "loop.css")
 
 
@@ -103,17 +103,59 @@ _PARTS: Mapping[str, Callable[[RunState], Markup]] = {
 }
 
 
-class Picture(anywidget.AnyWidget):
+class Obeying(anywidget.AnyWidget):
+    """A widget whose page sends messages, which are taken one at a time.
+
+    Attributes
+    ----------
+    refused
+        Why the last message was refused; empty if it was not.
+    heard
+        How many messages of the page were taken.
+    """
+
+    _exclusive: threading.RLock
+    refused = traitlets.Unicode().tag(sync=True)
+    heard = traitlets.Int().tag(sync=True)
+
+    def __init__(self, **values: object) -> None:
+        self._exclusive = threading.RLock()
+        super().__init__(**values)
+
+    def obey(self, take: Callable[[Mapping[str, Any]], None]) -> None:
+        """Hand each message of the page to ``take``; what it refuses is shown by the controls."""
+
+        def heard(_: object, content: Mapping[str, Any], buffers: object) -> None:
+            refused = ""
+            try:
+                take(content)
+            except ParameterError as error:
+                refused = str(error)
+            with self._exclusive, self.hold_sync():
+                self.refused = refused
+                self.heard += 1
+
+        self.on_msg(heard)
+
+    def put(self, values: Mapping[str, object]) -> None:
+        """Set attributes at once; those that are as before are not sent."""
+        with self._exclusive, self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take a change from the page, never in the middle of `put`."""
+        with self._exclusive:
+            super().set_state(sync_data)
+
+
+class Picture(Obeying):
     """The picture in the page, one text a part, so that an update sends only what changed.
 
     Attributes
     ----------
     choices, settings
         What the controls offer, and what they say: `settings.choices` and `settings.shown`.
-    refused
-        Why the last change was refused; empty if it was not.
-    heard
-        How many messages of the page were taken.
     moments, at
         The names of the run's moments so far, and the number of the one that is shown, from 0; -1
         for the latest.
@@ -127,11 +169,8 @@ class Picture(anywidget.AnyWidget):
 
     _esm = script()
     _css = stylesheet_text()
-    _exclusive: threading.RLock
     choices = traitlets.Dict().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
-    refused = traitlets.Unicode().tag(sync=True)
-    heard = traitlets.Int().tag(sync=True)
     moments = traitlets.List(traitlets.Unicode()).tag(sync=True)
     at = traitlets.Int(-1).tag(sync=True)
     kept = traitlets.Unicode().tag(sync=True)
@@ -169,23 +208,7 @@ class Picture(anywidget.AnyWidget):
     selected = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, linked: bool = False) -> None:
-        self._exclusive = threading.RLock()
         super().__init__(about=about(), choices=choices(), linked=linked)
-
-    def obey(self, take: Callable[[Mapping[str, Any]], None]) -> None:
-        """Hand each message of the page to ``take``; what it refuses is shown by the controls."""
-
-        def heard(_: object, content: Mapping[str, Any], buffers: object) -> None:
-            refused = ""
-            try:
-                take(content)
-            except ParameterError as error:
-                refused = str(error)
-            with self._exclusive, self.hold_sync():
-                self.refused = refused
-                self.heard += 1
-
-        self.on_msg(heard)
 
     def hear(self, content: Mapping[str, Any]) -> None:
         """Take a message of a page that is no notebook, as if it came by Jupyter."""
@@ -193,12 +216,8 @@ class Picture(anywidget.AnyWidget):
 
     def values(self) -> dict[str, Any]:
         """Return what a page has to know, by the names of the attributes."""
-        return {name: getattr(self, name) for name in Picture.class_own_traits(sync=True)}
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take a change from the page, never in the middle of `show`."""
-        with self._exclusive:
-            super().set_state(sync_data)
+        names = {**Obeying.class_own_traits(sync=True), **Picture.class_own_traits(sync=True)}
+        return {name: getattr(self, name) for name in names}
 
     def show(
         self, state: RunState, stale: str = "", other: RunState | None = None, **more: object
@@ -215,9 +234,7 @@ class Picture(anywidget.AnyWidget):
             Other traits by name; they go before what the state says.
         """
         parts = {**parts_of(state, other), "stale": str(join(stale)), **more}
-        with self._exclusive, self.hold_sync():
-            for name, value in parts.items():
-                setattr(self, name, value)
+        self.put(parts)
 
 
 class StillPicture:

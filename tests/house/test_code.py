@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_course"
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 MAX_ROOMS = 9
-MORE_ROOMS = {"serving": 10, "pipeline": 10, "simulator": 10, "cli": 10}
+MORE_ROOMS = {"serving": 10, "pipeline": 10, "simulator": 10, "oncall": 10, "cli": 11}
 
 # The floors, lowest first, and on each its rooms. A room imports only rooms before it.
 FLOORS = {
@@ -49,6 +49,10 @@ FLOORS = {
         *("state", "mystery"),
     ),
     "retraining": (*("safeguards", "matrix", "keeping", "worlds", "building", "trials", "oracle"),),
+    "shifts": (
+        *("plans", "prices", "systems", "ledger", "retraining", "watching", "worlds"),
+        "live",
+    ),
     "course": (
         *("ml_test_score", "snapshots", "lessons", "exercises", "progress"),
         *("learner_tests", "server_guard", "servers", "fixtures"),
@@ -63,9 +67,18 @@ FLOORS = {
         *("settings", "widget", "recording", "kept", "runner", "others", "session", "screen"),
         *("simulator", "standalone"),
     ),
+    "oncall": (
+        *("state", "acting", "looks", "engine", "runbooks", "players", "scoring"),
+        *("shift_files", "results", "records"),
+    ),
+    "debriefing": ("documents", "evidence", "debrief", "postmortem"),
+    "console": (
+        *("kept", "text_mode", "page", "views", "ending", "keeping", "session", "widget"),
+        "console",
+    ),
     "cli": (
         *("terminal", "doctor", "mlflow_ui", "saved_widgets", "checkout", "simulate"),
-        *("watch", "release", "reset", "main"),
+        *("oncall", "watch", "release", "reset", "main"),
     ),
 }
 ROOMS = [f"{floor}.{room}" for floor, rooms in FLOORS.items() for room in rooms]

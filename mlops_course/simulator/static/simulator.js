@@ -1,17 +1,11 @@
 // Puts the kernel's texts in their places and keeps what belongs to the page: which stage is
-// open, what has the focus, which notes are unfolded. What moves is the style sheet's.
+// open, which notes are unfolded. What moves is the style sheet's.
 
 const PARTS = [
   "status", "spoken", "urgent", "stale", "story", "batches", "versions", "flights", "tiles",
   "chart", "signals", "inputs", "log", "debrief", "question", "mystery", "hindsight", "progress",
   "again",
 ];
-// JupyterLab takes keys as orders to the notebook, unless the element that has the focus says so.
-const OWN_KEYS = "data-lm-suppress-shortcuts";
-const KEPT = new Set([
-  "aria-pressed", "aria-controls", "open", "href", "target", "rel", OWN_KEYS,
-]);
-const ENDED = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
 const FRAME = `
   <p class="mls-task">The question, as a flight leaves its gate in New York (its push-back): <b>will it
@@ -46,56 +40,6 @@ const FRAME = `
   </section>`;
 
 let made = 0;
-
-// Change the old element's children into the new one's, touching only what differs.
-function morph(old, fresh) {
-  const keyed = new Map();
-  for (const child of old.children) {
-    if (child.dataset.key) keyed.set(child.dataset.key, child);
-  }
-  let place = old.firstChild;
-  for (const wanted of [...fresh.childNodes]) {
-    const twin = keyed.get(wanted.dataset?.key);
-    if (twin && twin !== place) old.insertBefore(twin, place);
-    const present = twin ?? place;
-    if (present && (twin || alike(present, wanted))) {
-      place = present.nextSibling;
-      patch(present, wanted);
-    } else {
-      old.insertBefore(wanted, place);
-    }
-  }
-  while (place) {
-    const rest = place.nextSibling;
-    place.remove();
-    place = rest;
-  }
-}
-
-function alike(one, other) {
-  return one.nodeName === other.nodeName && one.dataset?.key === other.dataset?.key;
-}
-
-function patch(old, wanted) {
-  if (old.nodeType !== Node.ELEMENT_NODE) {
-    if (old.nodeValue !== wanted.nodeValue) old.nodeValue = wanted.nodeValue;
-    return;
-  }
-  if (old.isEqualNode(wanted)) return;
-  for (const { name } of [...old.attributes]) {
-    if (!KEPT.has(name) && !wanted.hasAttribute(name)) old.removeAttribute(name);
-  }
-  for (const { name, value } of wanted.attributes) {
-    if (!KEPT.has(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
-  }
-  morph(old, wanted);
-}
-
-function fill(slot, html) {
-  const fresh = document.createElement("template");
-  fresh.innerHTML = html;
-  morph(slot, fresh.content);
-}
 
 function render({ model, el }) {
   const root = document.createElement("div");
@@ -187,11 +131,7 @@ function render({ model, el }) {
     model.save_changes();
   });
 
-  // A key alone is ours, and must not cut a cell; with Ctrl, Alt or Cmd it is the notebook's.
-  function takeKey(event) {
-    if (!root.contains(event.target)) return;
-    event.target.toggleAttribute(OWN_KEYS, !(event.ctrlKey || event.altKey || event.metaKey));
-  }
+  const takeKey = keyTaker(root);
   window.addEventListener("keydown", takeKey, { capture: true });
 
   const isLost = () => root.closest(".jupyter-widgets-disconnected");
