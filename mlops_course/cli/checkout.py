@@ -48,7 +48,7 @@ def run_tests(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def run_benchmarks(options: argparse.Namespace, _: Sequence[str]) -> int:
-    """Measure figures, count how often bounds keep promises, compare, or try policies."""
+    """Measure figures, or count, compare, try or play what the options name."""
     name = "bench.py"
     if options.statistics:
         name = "bench_statistics.py"
@@ -56,6 +56,8 @@ def run_benchmarks(options: argparse.Namespace, _: Sequence[str]) -> int:
         name = "bench_peers.py"
     elif options.retraining:
         name = "bench_retraining.py"
+    elif options.oncall:
+        name = "bench_oncall.py"
     script = _clone("bench", f"tests/{name}") / "tests" / name
     return subprocess.call([sys.executable, str(script)])
 

@@ -135,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_argument("--peers", action="store_true", help=comparing)
     trying = "try instead retraining policies on the year, its days in other orders; write a CSV"
     kinds.add_argument("--retraining", action="store_true", help=trying)
+    playing = "let instead scripted players play shifts on call; write a CSV"
+    kinds.add_argument("--oncall", action="store_true", help=playing)
     looking = "Look at versions, memory, disk, ports and store."
     command("doctor", doctor.report, looking, **_deciding(doctor.STATUSES))
     _add_simulate(command)

@@ -66,6 +66,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "07": ({"seed": 7, "monday": "2013-10-07"}, {"monday": "2013-10-14"}, {"seed": 1}),
     "08": ({"seed": 7, "monday": "2013-10-07"}, {"monday": "2013-06-03"}, {"seed": 1}),
     "09": ({"seed": 7, "price": 80}, {"price": 200}, {"seed": 1, "price": 20}),
+    "10": ({"seed": 1}, {"level": "normal"}, {"seed": 1, "level": "hard"}),
 }
 
 
