@@ -35,6 +35,10 @@ OTHERS = {
 }
 YOURS = "You"
 DEBRIEF_HEADING = 3  # the level of its title
+TO_SAVE = (
+    "To keep it: debrief().save(file), postmortem(incident).save(file) and result(file), called on "
+    "this console."
+)
 
 
 def rows_of(score: Score) -> list[list[str]]:
@@ -138,7 +142,9 @@ def text(score: Score) -> str:
 
 def debrief_of(found: Debrief) -> Markup:
     """Return what to learn from the shift, under the heading of its end."""
-    return as_html(sections(found), DEBRIEF_HEADING)
+    return join(
+        as_html(sections(found), DEBRIEF_HEADING), element("p", TO_SAVE, class_="mls-quiet")
+    )
 
 
 @dataclass(frozen=True)

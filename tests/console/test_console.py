@@ -138,16 +138,16 @@ def test_shift_when_begun_in_a_notebook_then_goes_on_in_a_terminal_and_back(
     asked = {"seed": 3, "level": "easy"} if is_drawn else {"shift": path}
     options = ["--seed", "3", "--level", "easy"] if is_drawn else ["--shift", str(path)]
     call = OnCall(**asked, workspace=workspace, live=False)
-    call.wait()
+    call.next_day()
     call.look("rows")
     refused = in_terminal(workspace, options, "next\n")
     assert refused.returncode != 0 and "plays this shift" in refused.stderr
     call.close()
-    played = in_terminal(workspace, options, "fix-feed hours 0.9\nnext\n")
-    assert played.returncode == 0 and "Going on: 18 steps" in played.stderr
+    played = in_terminal(workspace, options, "hold\nnext\n")
+    assert played.returncode == 0 and "Going on: 2 steps" in played.stderr
     again = OnCall(**asked, workspace=workspace, live=False)
-    assert again.drill.steps[:18] == call.drill.steps
-    assert [step.name for step in again.drill.steps[18:]] == ["fix-feed", "next-day"]
+    assert again.drill.steps[:2] == call.drill.steps
+    assert [step.name for step in again.drill.steps[2:]] == ["hold", "next-day"]
     again.close()
 
 
