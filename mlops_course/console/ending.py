@@ -1,7 +1,7 @@
 """What is told once a shift is over: its harm beside that of others, its truth, its debrief."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from math import isnan
 from pathlib import Path
@@ -141,10 +141,10 @@ def text(score: Score) -> str:
 
 
 def debrief_of(found: Debrief) -> Markup:
-    """Return what to learn from the shift, under the heading of its end."""
-    return join(
-        as_html(sections(found), DEBRIEF_HEADING), element("p", TO_SAVE, class_="mls-quiet")
-    )
+    """Return what to learn from the shift; the table of its harm stands in its `ending`."""
+    head, *chapters = sections(found)
+    shown = as_html([replace(head, table=None), *chapters], DEBRIEF_HEADING)
+    return join(shown, element("p", TO_SAVE, class_="mls-quiet"))
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,6 @@ class Keeper:
 def _elsewhere(happened: str) -> Elsewhere:
     return Elsewhere(
         happened[:1].upper() + happened[1:],
-        "One console at a time writes what is done; this one only shows it.",
+        "One console at a time writes what is done.",
         "Go on there or close it, or take the shift over in a notebook's console.",
     )
