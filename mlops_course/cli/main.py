@@ -217,7 +217,7 @@ def _add_oncall(command: AddCommand) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     rehearsing = "play in memory, without a registry and a service"
     parser.add_argument("--rehearse", action="store_true", help=rehearsing)
-    anew = "begin anew, and forget what is kept of this shift"
+    anew = "begin anew; what is kept of this shift is put aside"
     parser.add_argument("--afresh", action="store_true", help=anew)
     parser.add_argument("--result", type=Path, metavar="FILE", help="write the result there")
     parser.add_argument("--who", default="", metavar="NAME", help="who plays, for the result")

@@ -17,7 +17,7 @@ from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
-    from mlops_course.console.kept import Place
+    from mlops_course.console.keeping import Keeper
     from mlops_course.oncall.engine import Engine
     from mlops_course.oncall.scoring import Score
     from mlops_course.oncall.state import Drill
@@ -177,26 +177,29 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _by_hand(options: argparse.Namespace, workspace: Workspace, shift: "Shift") -> int:
-    from mlops_course.console import kept
+    from mlops_course.console.keeping import Keeper
     from mlops_course.oncall.engine import Engine
     from mlops_course.shifts.worlds import open_world
 
-    place = kept.place_of(workspace, shift)
-    with kept.playing(place):
+    keeper = Keeper(workspace, shift)
+    keeper.claim()
+    try:
         if options.afresh:
-            kept.forget(place)
-        before = kept.kept(place)
+            keeper.begin_anew()
+        before = keeper.read()
         say(f"{shift.name}: {shift.first} to {shift.last}. Getting ready ...")
         world = open_world(workspace, shift)
-        with _system(options, workspace, place.key) as system:
+        with _system(options, workspace, keeper.place_for_live()) as system:
             engine = Engine(shift, world, system)
-            if before is not None:
-                _resume(engine, before.steps)
-            over = _console(engine, place).play()
-        if not over:
-            say(f"The steps are kept in {place.steps}; the same command goes on from there.")
-            return DONE
-        return _end(options, engine.drill, world)
+            if before:
+                _resume(engine, before)
+            over = _console(engine, keeper).play()
+    finally:
+        keeper.release()
+    if not over:
+        say(f"The steps are kept in {keeper.place.steps}; the same command goes on from there.")
+        return DONE
+    return _end(options, engine.drill, world)
 
 
 def _resume(engine: "Engine", steps: Sequence[Any]) -> None:
@@ -211,8 +214,7 @@ def _resume(engine: "Engine", steps: Sequence[Any]) -> None:
             say(f"  up to {engine.drill.today}")
 
 
-def _console(engine: "Engine", place: "Place") -> Any:
-    from mlops_course.console.kept import keep, take_up
+def _console(engine: "Engine", keeper: "Keeper") -> Any:
     from mlops_course.console.text_mode import TextConsole
 
     def write(line: str) -> None:
@@ -230,7 +232,11 @@ def _console(engine: "Engine", place: "Place") -> Any:
             "There is no standard input.", "A shift is played by typing.", "Use --policy instead."
         )
     return TextConsole(
-        engine, read, write, lambda: keep(place, engine), lambda: take_up(place, engine)
+        engine,
+        read,
+        write,
+        lambda: keeper.write(engine.drill),
+        lambda: keeper.take_up(engine),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mlops_course.console import ending, views
+from mlops_course.console.ending import Document
 from mlops_course.console.keeping import Keeper
 from mlops_course.console.page import Page
 from mlops_course.console.session import ELSEWHERE, Session
@@ -21,9 +22,12 @@ from mlops_course.console.widget import ConsoleView, KeptConsole, pages_of, stil
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace, open_workspace
+from mlops_course.debriefing.debrief import Debrief
 from mlops_course.oncall.engine import Engine
 from mlops_course.oncall.players import PLAYERS, UNWATCHED
+from mlops_course.oncall.results import write_result
 from mlops_course.oncall.scoring import Score
+from mlops_course.oncall.shift_files import read_shift
 from mlops_course.oncall.state import Drill
 from mlops_course.shifts.plans import DEFAULT_LEVEL, Shift, draw_shift
 from mlops_course.shifts.prices import ACTIONS, SILENT
@@ -43,7 +47,7 @@ class OnCall:
     seed, level
         Draw the shift: ``easy``, ``normal`` or ``hard``.
     shift
-        A shift of one's own, in place of a drawn one.
+        A shift of one's own in place of a drawn one, or the path of a shift file.
     workspace
         The folder in which the steps are kept; by default that of `workspace.open_workspace`.
     play
@@ -62,7 +66,7 @@ class OnCall:
     Raises
     ------
     ParameterError
-        If there is no such level, player or seed.
+        If there is no such level, player or seed, or the shift file cannot be used.
     WorkspaceError
         If what was kept of this shift cannot be read.
     """
@@ -74,7 +78,7 @@ class OnCall:
         seed: int = 0,
         level: str = DEFAULT_LEVEL,
         *,
-        shift: Shift | None = None,
+        shift: Shift | Path | str | None = None,
         workspace: Workspace | str | Path | None = None,
         play: str | None = None,
         live: bool | None = None,
@@ -86,7 +90,7 @@ class OnCall:
                 f"There are {', '.join(PLAYERS)}.",
                 "Choose one of them, or leave it out and play yourself.",
             )
-        self.shift = shift if shift is not None else draw_shift(seed, level)
+        self.shift = shift_of(shift) if shift is not None else draw_shift(seed, level)
         self._called = repr_of(seed, level, shift)
         home = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
         self._home = home
@@ -100,7 +104,7 @@ class OnCall:
         self._keeper = Keeper(home, self.shift) if play is None else None
         if self._keeper is not None and fresh:
             self._keeper.claim()
-            self._keeper.put_aside()
+            self._keeper.begin_anew()
         is_live = play is None if live is None else live
         if is_live:  # on the thread of the cells, where no other import gets it half made
             import mlops_course.shifts.live  # noqa: F401
@@ -164,8 +168,48 @@ class OnCall:
             If the shift is not over.
         """
         self._session.wait()
-        self._session.judge()
-        found = self._session.score
+        self._session.judge(debriefs=False)
+        found = self._session.hindsight.score
+        assert found is not None
+        return found
+
+    def debrief(self) -> Document:
+        """Return the truth of the shift beside what was seen and done; takes some seconds once.
+
+        It shows itself, and `Document.save` writes it to a file. Raises what `score` raises.
+        """
+        return ending.debrief_document(self._debriefed())
+
+    def postmortem(self, incident: str) -> Document:
+        """Return a post-mortem of an incident with what is known filled in; `save` writes it.
+
+        Parameters
+        ----------
+        incident
+            Its name in the catalogue, such as ``hours``.
+
+        Raises
+        ------
+        ParameterError
+            If it did not strike, or the shift is not over.
+        """
+        return ending.postmortem_document(self._debriefed(), self.drill, incident)
+
+    def result(self, path: Path | str, who: str = "") -> Path:
+        """Write the steps and the score to a file that others can compare theirs with.
+
+        Raises
+        ------
+        ParameterError
+            If the shift is not over, or the file cannot be written.
+        """
+        write_result(Path(path), self.drill, self.score(), who)
+        return Path(path)
+
+    def _debriefed(self) -> Debrief:
+        self._session.wait()
+        self._session.judge(debriefs=True)
+        found = self._session.hindsight.debrief
         assert found is not None
         return found
 
@@ -227,7 +271,7 @@ class OnCall:
     def text(self) -> str:
         """Return the console as it is now as text; after a score, with it."""
         told = still_text(self._session, self.title)
-        score = self._session.score
+        score = self._session.hindsight.score
         return told if score is None else f"{told}\n{ending.text(score)}"
 
     def __repr__(self) -> str:
@@ -271,7 +315,7 @@ class OnCall:
             case {"order": "stop"}:
                 session.stop()
             case {"order": "score"}:
-                session.judge(apart=True)
+                session.judge(debriefs=True, apart=True)
             case {"order": "take-over"}:
                 session.take_over()
             case {"order": "begin-again"}:
@@ -292,10 +336,23 @@ class OnCall:
                 self._kept.keep(self.text(), self.picture(), self.view)
 
 
-def repr_of(seed: int, level: str, shift: Shift | None) -> str:
+def shift_of(given: Shift | Path | str) -> Shift:
+    """Return a shift, read from a file if a path is given; raises what `read_shift` raises."""
+    if isinstance(given, Shift):
+        return given
+    if isinstance(given, Path | str):
+        return read_shift(Path(given))
+    raise ParameterError(
+        f"The shift is {short(repr(given))}.",
+        "It is a Shift, or the path of a shift file.",
+        "Write for instance shift='10_shift.toml'.",
+    )
+
+
+def repr_of(seed: int, level: str, shift: Shift | Path | str | None) -> str:
     """Return how a console is called in code."""
     if shift is not None:
-        return f"OnCall(shift={shift.name!r})"
+        return f"OnCall(shift={(shift.name if isinstance(shift, Shift) else str(shift))!r})"
     return f"OnCall(seed={seed}" + (f", level={level!r})" if level != DEFAULT_LEVEL else ")")
 
 

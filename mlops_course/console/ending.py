@@ -1,14 +1,22 @@
-"""What is told once a shift is over: its harm beside that of others, and the truth of it."""
+"""What is told once a shift is over: its harm beside that of others, its truth, its debrief."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from math import isnan
+from pathlib import Path
 
 from markupsafe import Markup
 
 from mlops_course.console.page import day_words
+from mlops_course.core.errors import ParameterError
+from mlops_course.core.texts import short
+from mlops_course.debriefing.debrief import Debrief, debrief, sections
+from mlops_course.debriefing.documents import as_html, as_markdown, as_text
+from mlops_course.debriefing.postmortem import export, template
 from mlops_course.drawing.markup import element, join
-from mlops_course.oncall.scoring import Outcome, Score
+from mlops_course.oncall.players import BASELINES
+from mlops_course.oncall.scoring import Outcome, Score, rehearse, score
 from mlops_course.oncall.state import Drill
 from mlops_course.shifts.ledger import Harm
 
@@ -26,6 +34,11 @@ OTHERS = {
     "oracle": "Knows all",
 }
 YOURS = "You"
+DEBRIEF_HEADING = 3  # the level of its title
+TO_SAVE = (
+    "To keep it: debrief().save(file), postmortem(incident).save(file) and result(file), called on "
+    "this console."
+)
 
 
 def rows_of(score: Score) -> list[list[str]]:
@@ -127,6 +140,101 @@ def text(score: Score) -> str:
     return "\n".join([*lines, saved_words(score), *truth])
 
 
-def debrief_of(drill: Drill, score: Score) -> Markup:
-    """Return what to learn from the shift; the place of `console.debrief`."""
-    return Markup("")
+def debrief_of(found: Debrief) -> Markup:
+    """Return what to learn from the shift; the table of its harm stands in its `ending`."""
+    head, *chapters = sections(found)
+    shown = as_html([replace(head, table=None), *chapters], DEBRIEF_HEADING)
+    return join(shown, element("p", TO_SAVE, class_="mls-quiet"))
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a notebook shows and a file keeps; ``text`` is for where no Markdown is shown."""
+
+    markdown: str
+    text: str
+
+    def save(self, path: Path | str) -> Path:
+        """Write it to a Markdown file that is not there yet; raises what `export` raises."""
+        return export(self.markdown, Path(path))
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+
+def debrief_document(found: Debrief) -> Document:
+    """Return a debrief to be shown and kept."""
+    return Document(as_markdown(sections(found)), as_text(sections(found)))
+
+
+def postmortem_document(found: Debrief, drill: Drill, incident: str) -> Document:
+    """Return a post-mortem to be filled in, of an incident by its name in the catalogue.
+
+    Raises
+    ------
+    ParameterError
+        If that one did not strike.
+    """
+    chapters = {chapter.planned.incident.name: chapter for chapter in found.chapters}
+    if incident not in chapters:
+        raise ParameterError(
+            f"There was no incident {short(repr(incident))} on this shift.",
+            f"There were {', '.join(chapters) or 'none'}.",
+            "Choose one of them.",
+        )
+    written = template(found, chapters[incident], drill)
+    return Document(written, written)
+
+
+@dataclass
+class Hindsight:
+    """What a shift came to, worked out once, as far as it was asked for.
+
+    Attributes
+    ----------
+    score
+        What it came to.
+    others
+        The drills that it is set beside, by player.
+    debrief
+        The truth beside what was seen and done.
+    """
+
+    score: Score | None = None
+    others: dict[str, Drill] = field(default_factory=dict)
+    debrief: Debrief | None = None
+
+    def is_complete(self, debriefs: bool) -> bool:
+        """Return whether there is a score, and, if it is to be debriefed, a debrief."""
+        return self.score is not None and (self.debrief is not None or not debriefs)
+
+    def judge(self, drill: Drill, tell: Callable[[str], None]) -> Score:
+        """Score a shift that is over.
+
+        Parameters
+        ----------
+        tell
+            Called with how far it is, in words.
+        """
+        if self.score is not None:
+            return self.score
+        for number, name in enumerate(BASELINES, start=1):
+            tell(f"Playing the same shift as others would: {number} of {len(BASELINES)}.")
+            if name not in self.others:
+                self.others[name] = rehearse(drill.shift, drill.world, name)
+        self.score = score(drill, self.others)
+        return self.score
+
+    def look_back(self, drill: Drill, tell: Callable[[str], None]) -> Debrief:
+        """Debrief a shift that is over, its score first; ``tell`` as in `judge`."""
+        if self.debrief is not None:
+            return self.debrief
+
+        def tell_day(day: date) -> None:
+            tell(f"Looking for what there was to be seen: {day_words(day)}.")
+
+        self.debrief = debrief(drill, self.judge(drill, tell), tell_day)
+        return self.debrief

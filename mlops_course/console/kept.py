@@ -1,14 +1,13 @@
-"""Where a shift in play is kept: its steps, whose turn it is, and what a game master injects.
+"""The files of a shift in play: its steps, and what a game master has written beside them.
 
-One console plays a shift at a time. It writes its steps down after each, so that it can be resumed;
-each morning it takes up what the game master has written beside them.
+They are the same for a notebook and a terminal, so what was begun in one goes on in the other.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,23 @@ from mlops_course.core.files import alone, write_text
 from mlops_course.core.texts import short
 from mlops_course.core.workspace import Workspace
 from mlops_course.data.incidents import INCIDENTS
-from mlops_course.oncall.engine import Engine
-from mlops_course.oncall.results import Result, read_result, record_of, write_record
+from mlops_course.oncall.engine import INJECT, NEXT_DAY, Engine
+from mlops_course.oncall.results import Result, level_of, read_result, record_of, write_record
 from mlops_course.oncall.shift_files import (
     STRIKING,
+    parse_shift,
     read_incidents,
     write_incident,
     write_shift,
 )
-from mlops_course.oncall.state import DAY
-from mlops_course.shifts.plans import LEVELS, Shift, draw_shift
+from mlops_course.oncall.state import DAY, Drill
+from mlops_course.shifts.plans import Shift
 
-FOLDER = "oncall"
-LOCK_SECONDS = 0.3
 HAND_SECONDS = 5.0
+
+
+class Elsewhere(WorkspaceError):
+    """Another console plays this shift."""
 
 
 @dataclass(frozen=True)
@@ -61,36 +63,47 @@ class Place:
         """The file of what is to strike, a shift file without a shift's own fields."""
         return self.folder / f"{self.key}.inject.toml"
 
+    @property
+    def claim(self) -> Path:
+        """The file of who plays it."""
+        return self.folder / f"{self.key}.claim"
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while steps are written."""
+        return self.folder / f"{self.key}.lock"
+
+    @property
+    def hand(self) -> Path:
+        """The file that is locked while injections are written or taken up."""
+        return self.folder / f"{self.key}.hand"
+
 
 def place_of(workspace: Workspace, shift: Shift) -> Place:
-    """Return where a shift is kept in a workspace; the same for the same shift."""
-    folder = workspace.root / FOLDER
-    folder.mkdir(exist_ok=True)
-    level = shift.name.partition(",")[0]
-    if level in LEVELS and draw_shift(shift.seed, level) == shift:
-        return Place(folder, f"{level}-{shift.seed}", shift)
-    digest = hashlib.sha256(write_shift(shift).encode()).hexdigest()
-    return Place(folder, f"file-{digest[:12]}", shift)
-
-
-@contextmanager
-def playing(place: Place) -> Iterator[None]:
-    """Keep a second console away from a shift while the block plays it.
+    """Return where a shift is kept in a workspace; the same for the same shift.
 
     Raises
     ------
-    WorkspaceError
-        If one plays it already.
+    ParameterError
+        If no shift file can say what the shift is.
     """
-    try:
-        with alone(place.folder / f"{place.key}.lock", LOCK_SECONDS):
-            yield
-    except TimeoutError as error:
-        raise WorkspaceError(
-            f"This shift ({short(place.shift.name)}) is being played in another console.",
-            "One console plays a shift at a time; its steps are kept there.",
-            "Close the other one, or choose another seed.",
-        ) from error
+    return Place(workspace.shifts, key_of(shift), shift)
+
+
+def key_of(shift: Shift) -> str:
+    """Return what the files of a shift begin with; it does not tell what strikes.
+
+    Raises
+    ------
+    ParameterError
+        As `place_of`.
+    """
+    level = level_of(shift)
+    if level:
+        return f"{level}-{shift.seed}"
+    text = write_shift(shift)
+    parse_shift(text, "of this shift")
+    return f"file-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def kept(place: Place) -> Result | None:
@@ -106,29 +119,58 @@ def kept(place: Place) -> Result | None:
     try:
         found = read_result(place.steps)
     except ParameterError as error:
-        raise WorkspaceError(
-            error.happened,
-            "A shift that was left goes on from the steps that are kept there.",
-            "Put the file back as it was, or begin anew with --afresh.",
-        ) from error
-    if found.shift != place.shift:
-        raise WorkspaceError(
-            f"The steps in {short(place.steps)} are of another shift.",
-            "A shift that was left goes on from the steps that are kept there.",
-            "Put the file back as it was, or begin anew with --afresh.",
-        )
+        raise _unusable(error.happened) from error
+    if key_of(found.shift) != place.key:
+        raise _unusable(f"The steps in {short(place.steps)} are of another shift.")
     return found
 
 
-def keep(place: Place, engine: Engine) -> None:
-    """Write down the steps so far."""
-    write_record(place.steps, record_of(engine.drill))
+def _unusable(happened: str) -> WorkspaceError:
+    return WorkspaceError(
+        happened,
+        "A shift that was left goes on from the steps that are kept there.",
+        "Put the file back as it was, or begin anew, by fresh=True in a notebook or --afresh in a "
+        "terminal: that keeps the file aside.",
+    )
 
 
-def forget(place: Place) -> None:
-    """Delete what is kept of a shift, so that it begins anew."""
-    place.steps.unlink(missing_ok=True)
+def keep(place: Place, drill: Drill) -> None:
+    """Write down the steps so far.
+
+    Raises
+    ------
+    WorkspaceError
+        If they cannot be written.
+    """
+    try:
+        place.folder.mkdir(exist_ok=True)
+        write_record(place.steps, record_of(drill))
+    except (OSError, ParameterError) as error:
+        raise unwritable(place.steps) from error
+
+
+def unwritable(path: Path) -> WorkspaceError:
+    """Return what is raised where a file of a shift cannot be written."""
+    return WorkspaceError(
+        f"{short(path)} cannot be written.",
+        "The steps of a shift are kept in that folder.",
+        "Make room there and make it writable, or name another workspace.",
+    )
+
+
+def put_aside(place: Place) -> Path | None:
+    """Give the steps another name, and return it; None if there are none.
+
+    What a game master has written for this play is deleted: it was meant for a day of it.
+    """
     place.injections.unlink(missing_ok=True)
+    if not place.steps.exists():
+        return None
+    for number in count(1):
+        aside = place.folder / f"{place.key}-before-{number}.json"
+        if not aside.exists():
+            break
+    return place.steps.rename(aside)
 
 
 # ---- the game master
@@ -157,7 +199,8 @@ def inject(place: Place, name: str, day: date | None) -> str:
             "Choose one of them.",
         )
     _check_day(place, day)
-    with alone(place.folder / f"{place.key}.hand", HAND_SECONDS):
+    place.folder.mkdir(exist_ok=True)
+    with alone(place.hand, HAND_SECONDS):
         waiting = place.injections.read_text(encoding="utf-8") if place.injections.exists() else ""
         text = write_incident(name, day)
         if name in {row["name"] for row in calendar(place)} or f"{_what(text)}\n" in waiting:
@@ -193,17 +236,17 @@ def reached(place: Place) -> date:
     if result is None or not result.steps:
         return place.shift.first
     last = result.steps[-1]
-    return last.day + DAY if last.name == "next-day" else last.day
+    return last.day + DAY if last.name == NEXT_DAY else last.day
 
 
 def take_up(place: Place, engine: Engine) -> str:
     """Inject what the game master has written; return a sentence if it cannot be used.
 
-    It does not say what strikes: whoever plays reads it.
+    It does not say what strikes: whoever plays reads it. The steps are kept before the file goes.
     """
     if engine.drill.over or not place.injections.exists():
         return ""
-    with alone(place.folder / f"{place.key}.hand", HAND_SECONDS):
+    with alone(place.hand, HAND_SECONDS):
         try:
             tomorrow = engine.drill.today + DAY
             for planned in read_incidents(place.injections, engine.drill.shift, tomorrow):
@@ -212,6 +255,7 @@ def take_up(place: Place, engine: Engine) -> str:
             refused = place.injections.with_suffix(".refused")
             place.injections.replace(refused)
             return f"What the game master wrote cannot be used; it is kept as {refused.name}."
+        keep(place, engine.drill)
         place.injections.unlink()
     return ""
 
@@ -219,7 +263,7 @@ def take_up(place: Place, engine: Engine) -> str:
 def calendar(place: Place) -> list[Mapping[str, Any]]:
     """Return the truth of a shift, what was injected included: a row for each incident."""
     result = kept(place)
-    injected = [step.options for step in result.steps if step.name == "inject"] if result else []
+    injected = [step.options for step in result.steps if step.name == INJECT] if result else []
     rows: list[Mapping[str, Any]] = []
     for planned in place.shift.planned:
         reply = planned.reply

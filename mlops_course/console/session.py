@@ -10,11 +10,11 @@ from contextlib import suppress
 from datetime import date
 from typing import Any, TypeVar
 
-from mlops_course.console.keeping import Elsewhere, Keeper
+from mlops_course.console.ending import Hindsight
+from mlops_course.console.keeping import Keeper
+from mlops_course.console.kept import Elsewhere
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.oncall.engine import NEXT_DAY, Engine
-from mlops_course.oncall.players import BASELINES
-from mlops_course.oncall.scoring import Score, rehearse, score
 from mlops_course.oncall.state import ANSWER, PAGER, Drill, Entry, Step
 
 PLAYING = "playing"
@@ -51,16 +51,16 @@ class Session:
         Held by whoever reads or changes the drill.
     mode
         One of the modes above.
-    engine
-        The shift in play.
+    engine, is_live
+        The shift in play, and whether on the real system, which may take a moment to answer.
     told
         What was said last.
     called
         What the pager said last, as days passed.
     trouble, progress
         Why the last thing asked for was not done, and how far something long has come.
-    score, others
-        What the shift came to, once that was asked for, and the drills it is set beside.
+    hindsight
+        What the shift came to, as far as that was asked for.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Session:
         self._keeper = keeper
         self._changed = changed
         self._live = live
-        self._is_live = False
+        self.is_live = False
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._closed = False
@@ -88,8 +88,7 @@ class Session:
         self.called = ""
         self.trouble = ""
         self.progress = ""
-        self.score: Score | None = None
-        self.others: dict[str, Drill] = {}
+        self.hindsight = Hindsight()
         _ALL.add(self)
 
     @property
@@ -107,18 +106,13 @@ class Session:
         WorkspaceError
             If the record is broken.
         """
-        steps = self._keeper.read() if self._keeper is not None else []
+        steps = self._kept_steps()
         try:
             self._claim()
         except Elsewhere as error:
             self._give_way(str(error))
         if steps or (self._live and not self._gives_way):
             self._run(RESUMING, self._resume, apart=True)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the real system is played on, which may take a moment to answer."""
-        return self._is_live
 
     def look(self, name: str, *, apart: bool = False) -> None:
         """Look at something; the newest of the engine's pages is what was seen."""
@@ -162,11 +156,10 @@ class Session:
         self._check_free((*BUSY, ELSEWHERE))
         self._claim()
         if self._keeper is not None:
-            self._keeper.put_aside()
+            self._keeper.begin_anew()
         with self.lock:
             self._renew(live=False)
-            self.score = None
-            self.others = {}
+            self.hindsight = Hindsight()
             self.mode = PLAYING
             self.called = ""
             self.trouble = ""
@@ -177,7 +170,7 @@ class Session:
 
     def hand_over(self, other: Keeper) -> None:
         """Give way to another console of this program, if it plays the same shift."""
-        if self._keeper is None or self._keeper.path != other.path or self._gives_way:
+        if self._keeper is None or self._keeper.place != other.place or self._gives_way:
             return
         self.stop()
         self.wait(HAND_OVER_SECONDS)
@@ -186,8 +179,8 @@ class Session:
             self.drill.system.close()
         self._changed(False)
 
-    def judge(self, *, apart: bool = False) -> None:
-        """Set the shift beside four other players, which takes some seconds.
+    def judge(self, *, debriefs: bool, apart: bool = False) -> None:
+        """Set the shift beside four other players, and debrief it if that is asked for.
 
         Raises
         ------
@@ -200,8 +193,8 @@ class Session:
                 f"It ends on {self.drill.shift.last}; then it is scored.",
                 "Go on playing.",
             )
-        if self.score is None:
-            self._run(SCORING, self._judge, apart=apart)
+        if not self.hindsight.is_complete(debriefs):
+            self._run(SCORING, lambda: self._judge(debriefs), apart=apart)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what is done on a thread; False if time ran out."""
@@ -292,9 +285,8 @@ class Session:
             self._keeper.check()
         with self.lock:
             done = work()
-            steps = list(self.drill.steps)
         if self._keeper is not None:
-            self._keeper.write(steps)
+            self._keeper.write(self.drill)
         return done
 
     def _pass(self, until_called: bool) -> None:
@@ -303,13 +295,18 @@ class Session:
             before = len(self.drill.log)
             self._kept(self.engine.next_day)
             news = self.drill.log[before:]
-            self._tell_day(begin=begun, news=news)
+            self._tell_day(begin=begun, news=news, unusable=self._take_up())
             heard = any(entry.kind in (PAGER, ANSWER) for entry in news)
             if heard or not until_called or self._stopped:
                 return
             self._changed(True)
 
-    def _tell_day(self, begin: date, news: list[Entry]) -> None:
+    def _take_up(self) -> str:
+        """Inject what a game master has written; what it is must not be told."""
+        with self.lock:
+            return self._keeper.take_up(self.engine) if self._keeper is not None else ""
+
+    def _tell_day(self, begin: date, news: list[Entry], unusable: str) -> None:
         drill = self.drill
         days = (drill.today - begin).days
         passed = "A day has passed." if days == 1 else f"{days} days have passed."
@@ -319,15 +316,18 @@ class Session:
             said = [entry.text for entry in news if entry.kind != PAGER]
             died = [_RESTARTED] if drill.system.restarts > self._restarts else []
             self._restarts = drill.system.restarts
-            self.told = " ".join([passed, *calls, *said, *died])
+            self.told = " ".join([passed, *calls, *said, *died, unusable]).strip()
             self.progress = f"{passed} It is {drill.today}."
+
+    def _kept_steps(self) -> list[Step]:
+        return self._keeper.read() if self._keeper is not None else []
 
     def _resume(self) -> None:
         """Begin on the system that is wanted, and do the kept steps that are not done yet."""
-        steps = self._keeper.read() if self._keeper is not None else []
+        steps = self._kept_steps()
         wants_live = self._live and not self._gives_way and not self._ends_with(steps)
         done = len(self.drill.steps)
-        if list(self.drill.steps) != steps[:done] or (wants_live and not self._is_live):
+        if list(self.drill.steps) != steps[:done] or (wants_live and not self.is_live):
             self._renew(live=wants_live)
             done = 0
         replayed: Iterator[object] = self.engine.replay(steps[done:])
@@ -358,22 +358,22 @@ class Session:
                 self._live = False
                 self.trouble = f"{error} Until then the shift is played in memory: all else is so."
         with self.lock:
-            self._is_live = engine is not None
+            self.is_live = engine is not None
             self._restarts = 0
             self.engine = engine or self._open_engine(False)
 
-    def _judge(self) -> None:
-        drill = self.drill
-        for number, name in enumerate(BASELINES, start=1):
-            if self._closed:
-                return
-            self.progress = f"Playing the same shift as others would: {number} of {len(BASELINES)}."
-            self._changed(False)
-            if name not in self.others:
-                self.others[name] = rehearse(drill.shift, drill.world, name)
-        with self.lock:
-            self.score = score(drill, self.others)
-            self.told = "Its score stands below."
+    def _judge(self, debriefs: bool) -> None:
+        self.hindsight.judge(self.drill, self._tell_progress)
+        self.told = "Its score stands below."
+        self._changed(False)
+        if debriefs:
+            self.hindsight.look_back(self.drill, self._tell_progress)
+            self.told = "Its score and its debrief stand below."
+
+    def _tell_progress(self, words: str) -> None:
+        self._check_free(())
+        self.progress = words
+        self._changed(True)
 
 
 _ALL: "weakref.WeakSet[Session]" = weakref.WeakSet()

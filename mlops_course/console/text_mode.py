@@ -9,6 +9,7 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
+from mlops_course.console.kept import Elsewhere
 from mlops_course.core.errors import CourseError, ParameterError
 from mlops_course.core.texts import one_line, short
 from mlops_course.data.incidents import INCIDENTS
@@ -67,7 +68,13 @@ class TextConsole:
         self._told = len(self.engine.drill.log)
 
     def play(self) -> bool:
-        """Play until the shift is over or somebody leaves; return whether it is over."""
+        """Play until the shift is over or somebody leaves; return whether it is over.
+
+        Raises
+        ------
+        Elsewhere
+            If another console has taken the shift over.
+        """
         if self.engine.drill.steps:
             self.write("`help` lists what can be looked at and done.")
         else:
@@ -78,6 +85,8 @@ class TextConsole:
                 self._do(self._ask("> "))
             except Left:
                 return False
+            except Elsewhere:
+                raise  # what would be done from here on, nobody would keep
             except CourseError as error:
                 self.write(short(error, 2_000))
         return True

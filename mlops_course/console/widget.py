@@ -92,7 +92,8 @@ def parts_of(session: Session, at: int = 0) -> dict[str, Any]:
     """Return a session as the texts of the page, by the names of `ConsoleView`'s traits."""
     drill = session.drill
     pages = pages_of(session)
-    over = session.score is not None
+    score = session.hindsight.score
+    debrief = session.hindsight.debrief
     return {
         "mode": session.mode,
         "day": str(drill.today),
@@ -108,8 +109,8 @@ def parts_of(session: Session, at: int = 0) -> dict[str, Any]:
         "page": str(pages[at].html()) if pages else "",
         "actions": str(views.actions(drill)),
         "log": str(views.log(drill, SHOWN_ENTRIES)),
-        "ending": str(ending(session.score, drill)) if over and session.score else "",
-        "debrief": str(debrief_of(drill, session.score)) if over and session.score else "",
+        "ending": str(ending(score, drill)) if score is not None else "",
+        "debrief": str(debrief_of(debrief)) if debrief is not None else "",
     }
 
 
@@ -125,6 +126,7 @@ def still(session: Session, title: str) -> Markup:
     """Return a session as it is now, for places where no kernel runs."""
     with session.lock:
         drill = session.drill
+        found = session.hindsight
         pages = pages_of(session)
         parts = [
             element("h3", title),
@@ -134,8 +136,8 @@ def still(session: Session, title: str) -> Markup:
             *([pages[0].html()] if pages else []),
             element("h4", "Log"),
             views.log(drill, STILL_ENTRIES),
-            *([ending(session.score, drill)] if session.score else []),
-            *([debrief_of(drill, session.score)] if session.score else []),
+            *([ending(found.score, drill)] if found.score is not None else []),
+            *([debrief_of(found.debrief)] if found.debrief is not None else []),
         ]
     return join(*parts)
 

@@ -103,15 +103,23 @@ def begun(drill: Drill) -> Shift:
     return replace(drill.shift, planned=planned)
 
 
+def level_of(shift: Shift) -> str:
+    """Return the level that a shift was drawn from; empty for one that was composed.
+
+    >>> level_of(draw_shift(3, "easy"))
+    'easy'
+    """
+    level = shift.name.partition(",")[0]
+    return level if level in LEVELS and draw_shift(shift.seed, level) == shift else ""
+
+
 def record_of(drill: Drill, who: str = "") -> dict[str, Any]:
     """Return a shift that is being played as a record of plain values."""
     shift = begun(drill)
-    level = shift.name.partition(",")[0]
-    drawn = level in LEVELS and draw_shift(shift.seed, level) == shift
-    known = {"seed": shift.seed, "level": level}
+    level = level_of(shift)
     return {
         "who": who,
-        "shift": known if drawn else {"file": write_shift(shift)},
+        "shift": {"seed": shift.seed, "level": level} if level else {"file": write_shift(shift)},
         "steps": [
             {
                 "day": step.day.isoformat(),

@@ -27,6 +27,7 @@ INCIDENT_FIELDS = (
 )
 STRIKING = tuple(name for name in INCIDENTS if name != "none")
 END = FIRST_MONDAY + timedelta(weeks=MAX_WEEKS)  # the first day of which there are no flights
+UNNAMED = "a shift from a file"
 MAX_TOLD = 5
 MAX_NAME = 80
 MAX_DAYS = MAX_WEEKS * 7
@@ -113,7 +114,7 @@ def write_shift(shift: Shift) -> str:
     An incident that stays for ever is written as one that stays until the shift's last day.
     """
     lines = [
-        f"name = {_quoted(shift.name)}",
+        f"name = {_quoted(shift.name or UNNAMED)}",
         f"seed = {shift.seed}",
         f"first = {shift.first}",
         f"weeks = {shift.weeks}",
@@ -218,7 +219,7 @@ class _Reading:
 
     def name(self, table: Mapping[str, Any]) -> str:
         """Return what the shift is called."""
-        given = table.get("name", "a shift from a file")
+        given = table.get("name", UNNAMED)
         if isinstance(given, str) and given.isprintable() and 0 < len(given) <= MAX_NAME:
             return given
         self.fault(

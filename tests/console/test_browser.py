@@ -183,7 +183,7 @@ def test_console_when_judged_by_axe_then_has_no_fault_in_play_nor_at_the_end(pag
             page.wait_for_selector(".moc[data-mode=passing]", timeout=2_000)
             in_mode(page, "playing", "over")
         if page.locator(".moc [data-order=score]").is_visible():
-            press(page, "Score the shift")
+            press(page, "Score and debrief the shift")
         page.wait_for_selector(".moc .mls-hindsight")
         in_mode(page, "over")
         assert faults() == [], "at the end"

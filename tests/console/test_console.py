@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +12,9 @@ from mlops_course import OnCall
 from mlops_course.console.page import Page
 from mlops_course.console.session import ELSEWHERE
 from mlops_course.core.errors import ParameterError, WorkspaceError
-from mlops_course.shifts.plans import Shift
+from mlops_course.oncall.results import read_result
+from mlops_course.oncall.shift_files import write_shift
+from mlops_course.shifts.plans import Shift, draw_shift
 
 
 @pytest.fixture
@@ -86,6 +91,64 @@ def test_shift_when_a_scripted_player_plays_then_ends_is_scored_and_nothing_is_k
     assert f"You saved {scored.saved:.0%}" in call.text() and "Delay in hours" in call.picture()
     with pytest.raises(ParameterError, match="The shift is over"):
         call.look("overview")
+
+
+def test_end_when_looked_back_on_then_debrief_postmortem_and_result_are_shown_and_saved(
+    workspace, tmp_path, shift
+):
+    call = OnCall(shift=replace(shift, weeks=3, planned=shift.planned[:1]), workspace=workspace,
+                  play="nothing")  # fmt: skip
+    told = call.debrief()
+    assert "Delay in hours" in told._repr_markdown_() and "What each look was worth" in repr(told)
+    assert "Delay in hours: the truth, and what was done" in call.view.debrief
+    assert "What each look was worth" in call.picture()
+    path = call.postmortem("hours").save(tmp_path / "hours.md")
+    assert path.read_text(encoding="utf-8").startswith("# Post-mortem: Delay in hours")
+    with pytest.raises(ParameterError, match="There were hours"):
+        call.postmortem("storm")
+    result = read_result(call.result(tmp_path / "me.json", "Ada"))
+    assert result.who == "Ada" and result.claimed["harm"] == call.score().harm.total
+
+
+def test_shift_when_the_path_of_its_file_is_given_then_that_one_is_played(workspace, tmp_path):
+    path = tmp_path / "two_weeks.toml"
+    path.write_text('name = "two weeks"\nseed = 1\nfirst = 2013-05-06\nweeks = 2\n')
+    call = OnCall(shift=str(path), workspace=workspace, live=False)
+    assert call.title == "On call: two weeks, 2 weeks" and repr(call) == f"OnCall(shift='{path}')"
+    call.close()
+    path.write_text("seed = 1\nfirst = 2013-05-07\nweeks = 2\n")
+    with pytest.raises(ParameterError, match="Line 2: first is 2013-05-07, a Tuesday"):
+        OnCall(shift=path, workspace=workspace)
+    with pytest.raises(ParameterError, match="The shift is 3"):
+        OnCall(shift=3, workspace=workspace)
+
+
+def in_terminal(workspace, arguments, lines):
+    command = [sys.executable, "-m", "mlops_course", "oncall", "--rehearse", *arguments]
+    command += ["--workspace", str(workspace.root)]
+    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=100)
+
+
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_shift_when_begun_in_a_notebook_then_goes_on_in_a_terminal_and_back(
+    workspace, tmp_path, is_drawn
+):
+    path = tmp_path / "shift.toml"
+    path.write_text(write_shift(replace(draw_shift(3, "easy"), weeks=10, name="composed")))
+    asked = {"seed": 3, "level": "easy"} if is_drawn else {"shift": path}
+    options = ["--seed", "3", "--level", "easy"] if is_drawn else ["--shift", str(path)]
+    call = OnCall(**asked, workspace=workspace, live=False)
+    call.next_day()
+    call.look("rows")
+    refused = in_terminal(workspace, options, "next\n")
+    assert refused.returncode != 0 and "plays this shift" in refused.stderr
+    call.close()
+    played = in_terminal(workspace, options, "hold\nnext\n")
+    assert played.returncode == 0 and "Going on: 2 steps" in played.stderr
+    again = OnCall(**asked, workspace=workspace, live=False)
+    assert again.drill.steps[:2] == call.drill.steps
+    assert [step.name for step in again.drill.steps[2:]] == ["hold", "next-day"]
+    again.close()
 
 
 def test_console_when_asked_for_what_there_is_not_then_says_what_there_is(workspace):

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from mlops_course.console import session as modes
-from mlops_course.console.keeping import Elsewhere, Keeper
+from mlops_course.console.keeping import Keeper
+from mlops_course.console.kept import Elsewhere, inject
 from mlops_course.console.session import Session
 from mlops_course.core.errors import ParameterError, ServiceError
 from mlops_course.oncall.engine import Engine
@@ -89,8 +90,8 @@ def test_record_when_it_cannot_be_played_then_says_so_and_the_shift_can_begin_an
     session, open_engine, workspace, shift, keeper
 ):
     session.look("overview")
-    text = keeper.path.read_text().replace('"minute": 0', '"minute": 7')
-    keeper.path.write_text(text)
+    text = keeper.place.steps.read_text().replace('"minute": 0', '"minute": 7')
+    keeper.place.steps.write_text(text)
     again = same_shift(open_engine, workspace, shift)
     assert again.mode == modes.BROKEN and "minute 7" in again.trouble
     again.begin_again()
@@ -113,7 +114,7 @@ def test_console_when_a_newer_one_plays_the_shift_then_only_shows_it_until_it_ta
 
 
 def test_step_when_another_program_took_the_shift_over_then_is_not_done(session, keeper):
-    keeper.path.with_suffix(".claim").write_text('{"console": "another"}')
+    keeper.place.claim.write_text('{"console": "another"}')
     with pytest.raises(Elsewhere):
         session.look("overview")
     assert session.mode == modes.ELSEWHERE and session.drill.steps == []
@@ -134,9 +135,29 @@ def test_real_system_when_it_does_not_start_then_the_shift_is_played_in_memory(
     session.look("overview")
 
 
+def test_injection_when_written_then_strikes_from_the_morning_after_next_and_is_not_told(
+    session, keeper, open_engine, workspace, shift
+):
+    inject(keeper.place, "clock", None)
+    session.pass_days(until_called=False)
+    session.pass_days(until_called=False)
+    drill = session.drill
+    assert [one.incident.name for one in drill.present(drill.today)] == ["clock"]
+    assert session.told == "A day has passed." and session.trouble == ""
+    again = same_shift(open_engine, workspace, shift)
+    assert again.drill.steps == drill.steps and again.drill.shift == drill.shift
+
+
+def test_injection_when_unusable_then_is_said_and_the_day_has_passed(session, keeper):
+    keeper.place.injections.write_text("[[incident]]", encoding="utf-8")
+    session.pass_days(until_called=False)
+    assert "A day has passed. What the game master wrote cannot be used" in session.told
+    assert session.drill.today == session.drill.shift.first + timedelta(days=1)
+
+
 def test_score_when_the_shift_is_not_over_then_is_refused(session):
     with pytest.raises(ParameterError, match="not over"):
-        session.judge()
+        session.judge(debriefs=False)
 
 
 def test_closed_when_asked_for_something_then_says_what_to_do(session):

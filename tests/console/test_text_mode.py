@@ -1,5 +1,6 @@
 import pytest
 
+from mlops_course.console.kept import Elsewhere
 from mlops_course.console.text_mode import TextConsole
 from mlops_course.oncall.engine import Engine
 from mlops_course.oncall.state import PAGER
@@ -36,6 +37,17 @@ def test_console_when_input_ends_then_leaves_and_has_kept_each_step(play):
     assert [step.name for step in drill.steps] == ["next-day", "overview", "weeks"]
     assert kept == [1, 2, 3]
     assert "Tuesday 2013-07-02, 09:00. Week 1 of 4." in told
+
+
+def test_console_when_another_one_has_taken_the_shift_over_then_plays_no_further(played_shift):
+    def keep():
+        raise Elsewhere("Taken over.", "One plays.", "Go on there.")
+
+    engine = Engine(played_shift.shift, played_shift.world, Rehearsed())
+    console = TextConsole(engine, lambda prompt: "next", lambda line: None, keep, lambda: "")
+    with pytest.raises(Elsewhere):
+        console.play()
+    assert len(engine.drill.steps) == 1
 
 
 def test_wait_when_the_pager_calls_then_stops_there_and_says_why(play):

@@ -25,13 +25,13 @@ const CONSOLE = `
       <button type="button" data-order="next-day">Next day</button>
       <button type="button" data-order="stop">Stop</button>
       <button type="button" data-order="take-over" hidden>Take the shift over here</button>
-      <button type="button" data-order="score" hidden>Score the shift</button>
+      <button type="button" data-order="score" hidden>Score and debrief the shift</button>
       <button type="button" data-order="begin-again" hidden>Begin the shift anew</button>
       <span class="moc-progress"></span>
     </div>
   </form>
   <section class="mls-debrief" aria-label="The end of the shift" data-slot="ending"></section>
-  <section class="mls-debrief" aria-label="Debrief" data-slot="debrief"></section>
+  <section class="mls-debrief" aria-label="What to learn from the shift" data-slot="debrief"></section>
   <section aria-label="Timeline" data-slot="timeline"></section>
   <section class="moc-look" aria-label="Look">
     <h3>Look</h3>
@@ -131,7 +131,7 @@ function render({ model, el }) {
     button("stop").setAttribute("aria-disabled", String(mode !== "passing"));
     const ended = mode === "over" || mode === "scoring";
     offer("take-over", mode === "elsewhere");
-    offer("score", ended && !model.get("ending"), mode === "over");
+    offer("score", ended && !model.get("debrief"), mode === "over");
     offer("begin-again", ended || mode === "broken", mode !== "scoring");
     for (const order of ["wait", "next-day", "stop"]) offer(order, !ended, null);
     root.querySelector(".moc-act").hidden = ended;
@@ -222,7 +222,7 @@ function render({ model, el }) {
   };
   for (const name of PARTS) show[name] = () => fill(slot(name), model.get(name));
   show.status = showStatus;
-  for (const name of ["actions", "ending"]) {
+  for (const name of ["actions", "ending", "debrief"]) {
     const place = show[name];
     show[name] = () => {
       place();
