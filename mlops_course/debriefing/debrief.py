@@ -263,7 +263,8 @@ def _told(chapter: Chapter) -> Section:
         ),
         ("cause named", "yes" if outcome.right else "no"),
         ("cost of a day", _cost(chapter)),
-        ("the best", f"{best.capitalize()}. {incident.response}"),
+        ("the best", f"{best.capitalize()}."),
+        ("why", incident.response),
         ("otherwise", chapter.otherwise),
     ]
     table = Table(f"{incident.title}: the truth, and what was done", ("about", "what"), tuple(rows))
@@ -314,9 +315,9 @@ def _looks(found: Debrief) -> Section:
 def _alarms(found: Debrief) -> Section:
     cost = sum(charge.harm for charge in found.in_vain)
     lines = (
-        f"The pager called {found.alarms} times, {len(found.false_alarms)} of them with no "
+        f"Calls of the pager: {found.alarms}; {len(found.false_alarms)} of them with no "
         f"incident then or in the {RECENT.days} days before.",
-        f"Teams were called in vain {len(found.in_vain)} times, which cost {_number(cost)}.",
+        f"Teams called in vain: {len(found.in_vain)}, which cost {_number(cost)}.",
     )
     rows = [(str(entry.day), "false alarm", entry.text) for entry in found.false_alarms]
     rows += [(str(one.day), "called in vain", one.what) for one in found.in_vain]
