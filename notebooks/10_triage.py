@@ -68,7 +68,7 @@ def read(path, *columns):
     try:
         table = pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path)
         if "time" in columns:
-            table["time"] = pd.to_datetime(table["time"])
+            table["time"] = pd.to_datetime(table["time"], utc=True).dt.tz_localize(None)
     except (OSError, ValueError, KeyError) as error:
         raise CouldNotTell(f"{path} cannot be read: {type(error).__name__}, {error}.") from error
     if missing := set(columns) - set(table):
@@ -300,7 +300,7 @@ def main(arguments=None):
             raise CouldNotTell("There is no row that has a time.")
         day = day.normalize()
         found = round_of(predictions, labels, requests, champion_of(options.model), day)
-    except (CouldNotTell, MlflowException, ValueError) as error:
+    except (CouldNotTell, MlflowException, ValueError, TypeError, KeyError) as error:
         print(f"could not tell: {error}")
         return COULD_NOT_TELL
     told = {0: "calm", 1: "1 thing is off"}.get(len(found), f"{len(found)} things are off")

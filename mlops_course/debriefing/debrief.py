@@ -20,7 +20,6 @@ from mlops_course.shifts.plans import Planned, Shift
 from mlops_course.shifts.prices import ACTIONS, LOOKS
 
 LEVELS_OF_SURETY = ((0.5, 0.7), (0.7, 0.9), (0.9, 1.0))
-PROMPT = 1  # days from the evidence to an answer that is given at once
 ASIDE = ("declare", "dismiss", "silence", "resume")  # they end no incident
 
 
@@ -79,12 +78,13 @@ class Chapter:
             return f"{incident.response}{where}{named}"
         if self.delay is None or self.answer is None:
             return f"It was over on {self.outcome.resolved}, and not by an answer to it.{named}"
-        if self.delay.days <= PROMPT:
+        if self.delay.days <= 0 or first is None:
             return f"Nothing: it was answered as soon as it could be seen.{named}"
         cost = sum(harm for day, harm in self.trace.extra.items() if day < self.answer.day)
+        days = "a day" if self.delay.days == 1 else f"{self.delay.days} days"
         return (
-            f"Answer it sooner: it could be seen {self.delay.days} days before, and up to the "
-            f"answer it had cost {_number(cost)} flights called wrong.{named}"
+            f"Answer it {days} sooner: {first.where} showed it on {first.day}. Up to the answer it "
+            f"had cost {_number(cost)} flights called wrong.{named}"
         )
 
     def _of_harmless(self) -> str:
@@ -250,7 +250,7 @@ def _told(chapter: Chapter) -> Section:
     outcome = chapter.outcome
     best = ", then ".join(ACTIONS[name].title.lower() for name in incident.responses)
     rows = [
-        ("when", f"{strike.first} to {strike.last or 'the end'}"),
+        ("when", f"{strike.first} to {strike.last or 'the end'}, left alone"),
         ("what happened", incident.story),
         ("what changed", _changed(incident.changed)),
         ("what is visible", incident.visible),
@@ -259,7 +259,7 @@ def _told(chapter: Chapter) -> Section:
         ("what was done", _acts(chapter)),
         (
             "its end",
-            f"As it should be from {outcome.resolved} on." if outcome.resolved else "None.",
+            _end(chapter),
         ),
         ("cause named", "yes" if outcome.right else "no"),
         ("cost of a day", _cost(chapter)),
@@ -308,8 +308,15 @@ def _looks(found: Debrief) -> Section:
     )
     minutes = sum(worth.minutes for worth in found.worths)
     said = f"{minutes} minutes were spent on looks." if rows else "Nothing was looked at."
-    columns = ("page", "times", "minutes", "showed something", "of")
+    columns = ("page", "times", "minutes", "showed an incident", "of")
     return Section("What each look was worth", (said,), Table("Looks", columns, rows))
+
+
+def _end(chapter: Chapter) -> str:
+    resolved = chapter.outcome.resolved
+    if chapter.harmless:
+        return "Nothing was to be repaired." if resolved else "Something was made worse."
+    return f"As it should be from {resolved} on." if resolved else "None."
 
 
 def _alarms(found: Debrief) -> Section:

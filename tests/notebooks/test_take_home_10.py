@@ -105,6 +105,15 @@ def test_round_when_the_package_is_not_there_then_calm_or_off_by_status(tmp_path
     assert said[1][0] == OFF and "1. All 400 answers are 0.20." in said[1][1]
 
 
+@pytest.mark.parametrize("zoned", [("predictions", "requests"), ("predictions",)])
+def test_round_when_times_have_a_zone_then_they_are_read_as_utc(made, zoned):
+    found = tables()
+    for name in zoned:
+        table = getattr(found, name)
+        setattr(found, name, table.assign(time=table["time"].dt.tz_localize("UTC")))
+    assert made(found, "1", "--day", str(DAY.date()))[0] == CALM
+
+
 @pytest.mark.parametrize(
     ("what", "first"),
     [
