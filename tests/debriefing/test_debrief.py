@@ -30,7 +30,7 @@ def test_delay_when_evidence_came_first_then_its_cost_is_counted_day_by_day(foun
     assert hours.delay.days == (hours.answer.day - hours.trace.first.day).days == 2
     cost = sum(harm for day, harm in hours.trace.extra.items() if day < hours.answer.day)
     assert f"{cost:,.0f} flights called wrong" in hours.otherwise
-    assert hours.otherwise.startswith("Answer it sooner: it could be seen 2 days before")
+    assert hours.otherwise.startswith("Answer it 2 days sooner: Sample of rows")
 
 
 def test_incident_when_nothing_is_to_be_fixed_then_leaving_it_alone_is_right(found):
