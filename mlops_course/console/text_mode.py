@@ -206,7 +206,8 @@ class TextConsole:
             f"Week {week} of {drill.shift.weeks}. Minutes of work so far: {drill.minutes}."
         )
         for entry in drill.log[self._told :]:
-            self.write(f"  {entry.kind.upper()}: {one_line(entry.text)}")
+            when = "" if entry.day == drill.today else f" {entry.day}"
+            self.write(f"  {entry.kind.upper()}{when}: {one_line(entry.text)}")
         self._told = len(drill.log)
         if drill.alarms:
             self.write(f"  Open alarms: {', '.join(drill.alarms)}. `pager` tells more.")
