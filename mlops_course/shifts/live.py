@@ -27,6 +27,7 @@ from mlops_course.serving.routing import CHALLENGER, REFUSED, Split, role_of
 from mlops_course.serving.service import Service
 from mlops_course.shifts.systems import Move, Served, named_window
 from mlops_course.training import tracking
+from mlops_course.training.aside import pointed_at
 from mlops_course.training.trainer import TrainingResult
 
 FOLDER = "oncall"
@@ -52,7 +53,9 @@ def open_live(home: Workspace, name: str) -> "Live":
     place = open_workspace(home.root / FOLDER / name, cache=home.cache)
     reset_workspace(place, keep_cache=True)
     place = open_workspace(place.root, cache=home.cache)
-    live = Live(tracking.connect(place), Service(), place.root / LOG)
+    with pointed_at(place):
+        store = tracking.connect(place)
+    live = Live(store, Service(), place.root / LOG)
     live.service.start()
     live.service.begin_log(live.log)
     labels.begin(labels.beside(live.log))
@@ -79,10 +82,11 @@ class Live:
 
     def register(self, result: TrainingResult, rows: pd.DataFrame, why: str) -> str:
         """Log a trained model as an MLflow run, and register it as the next version."""
-        run_id, uri = tracking.log_training(
-            self.store, self.origin, result, rows, {}, name=why, seed=None, parent=""
-        )
-        return versions.register(self.store, run_id, uri).version
+        with pointed_at(self.store.workspace):
+            run_id, uri = tracking.log_training(
+                self.store, self.origin, result, rows, {}, name=why, seed=None, parent=""
+            )
+            return versions.register(self.store, run_id, uri).version
 
     def promote(self, version: str, day: date, who: str, reason: str) -> None:
         """Make a version the champion, on the word of whoever promotes it; the service follows."""

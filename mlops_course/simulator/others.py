@@ -55,13 +55,18 @@ def play_others(
     question = chosen[place]
     done = {question.choice, *(other.choice for other in state.others)}
     home = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    from mlops_course.training.aside import pointed_at
+
     with TemporaryDirectory(prefix="mlops-course-others-") as folder, closing(Service()) as service:
         scratch = open_workspace(Path(folder) / "workspace", cache=home.cache)
         for name in CHOICES:
             if name in done:
                 continue
             policy = Choices(*before, name)
-            with closing(run_pipeline(config, scratch, service, policy)) as events:
+            with (
+                pointed_at(scratch),
+                closing(run_pipeline(config, scratch, service, policy)) as events,
+            ):
                 played = fold(events)
             if played.error:
                 raise CourseError("Another choice could not be played.", played.error, "Try again.")

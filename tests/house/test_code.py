@@ -33,7 +33,9 @@ FLOORS = {
         *("calibration", "cusum", "page_hinkley", "adwin", "betting"),
     ),
     "data": ("features", "flights", "incidents", "stream", "quality", "tables", "periods"),
-    "training": ("environment", "model", "evaluation", "trainer", "bad_releases", "tracking"),
+    "training": (
+        *("environment", "model", "evaluation", "trainer", "bad_releases", "tracking", "aside"),
+    ),
     "serving": (
         *("routing", "contract", "prediction_log", "metrics", "app", "edge"),
         *("worker", "client", "service", "replay"),

@@ -101,6 +101,18 @@ def test_service_when_killed_in_mid_shift_then_it_is_started_again_and_nothing_i
         assert engine.drill.days[-1].version == "2"
 
 
+def test_store_when_opened_for_a_drill_then_mlflow_stays_where_it_was_pointed_at(shared_workspace):
+    import mlflow
+
+    from mlops_course.training import tracking
+
+    store = tracking.connect(shared_workspace)
+    with closing(open_live(shared_workspace, "aside")) as live:
+        assert live.store.workspace.tracking_uri != store.workspace.tracking_uri
+        assert mlflow.get_tracking_uri() == store.workspace.tracking_uri
+        assert mlflow.get_registry_uri() == store.workspace.tracking_uri
+
+
 def test_release_when_it_has_many_trees_then_it_counts_as_slow(world):
     from mlops_course.training.bad_releases import BAD_RELEASES
 
