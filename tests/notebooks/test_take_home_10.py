@@ -13,6 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from plain import plain_environment
 
+from mlops_course.training.aside import pointed_at
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROUND = NOTEBOOKS / "10_triage.py"
 CALM, OFF, MISUSED, COULD_NOT_TELL = 0, 1, 2, 3
@@ -68,7 +70,6 @@ def store(tmp_path_factory):
 def made(tmp_path, store, monkeypatch, capsys):
     """Return what the round says of tables, and its status, in this process."""
     main = run_path(str(ROUND))["main"]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     monkeypatch.chdir(tmp_path)
 
     def of(found, champion="1", *more):
@@ -79,7 +80,8 @@ def made(tmp_path, store, monkeypatch, capsys):
         status = main([*files, "--model", NAME, *more])
         return status, capsys.readouterr().out
 
-    return of
+    with pointed_at(SimpleNamespace(tracking_uri=store.uri)):
+        yield of
 
 
 def newest(table, days=1):
@@ -236,14 +238,14 @@ def test_round_when_all_tables_are_empty_then_could_not_tell(made):
     assert made(found) == (COULD_NOT_TELL, "could not tell: There is no row that has a time.\n")
 
 
-def test_round_when_a_file_or_the_registry_is_missing_then_could_not_tell(made, monkeypatch):
+def test_round_when_a_file_or_the_registry_is_missing_then_could_not_tell(made):
     found = tables()
     status, told = made(found, "1", "--day", "2013-10-03")
     assert status == COULD_NOT_TELL and "2 days before 03 October; it takes 5" in told
     status, told = made(found, "1", "--day", "yesterday evening")
     assert status == COULD_NOT_TELL
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///empty.db")
-    status, told = made(found)
+    with pointed_at(SimpleNamespace(tracking_uri="sqlite:///empty.db")):
+        status, told = made(found)
     assert status == COULD_NOT_TELL and "does not say who is champion" in told
     Path("labels.csv").unlink()
     main = run_path(str(ROUND))["main"]
