@@ -11,9 +11,9 @@ from datetime import date
 from pathlib import Path
 
 from mlops_course.core.errors import ParameterError
-from mlops_course.core.files import write_text
 from mlops_course.core.texts import in_markdown, short
 from mlops_course.debriefing.debrief import Chapter, Debrief
+from mlops_course.oncall.results import write_file
 from mlops_course.oncall.state import DAY, Drill
 
 SUMMARY = "Summary"
@@ -182,12 +182,5 @@ def export(text: str, path: Path) -> Path:
             "It may hold what somebody wrote.",
             "Name another file, or delete this one first.",
         )
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise ParameterError(
-            f"The file {short(path)} cannot be written ({error.strerror}).",
-            "It is written into a folder that is there and may be written.",
-            "Name another file.",
-        ) from error
+    write_file(path, text)
     return path

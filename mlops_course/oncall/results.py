@@ -166,7 +166,17 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     ParameterError
         If the file cannot be written.
     """
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_file(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text that somebody has asked for, in one step.
+
+    Raises
+    ------
+    ParameterError
+        If the file cannot be written.
+    """
     try:
         write_text(path, text)
     except OSError as error:

@@ -1,13 +1,8 @@
 """A short shift as somebody plays it: JupyterLab, a real browser, clicks, a kernel restarted."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import nbformat
 import pytest
-from lab import KERNEL_IS_IDLE, running_lab
+from lab import KERNEL_IS_IDLE, evidence, running_lab
 from nbformat.v4 import new_code_cell, new_notebook
 
 PATIENCE_MS = 90_000
@@ -71,18 +66,6 @@ def page(browser, tmp_path_factory, template_cache):
             in_mode(opened, "playing")
         yield opened
         opened.close()
-
-
-@contextmanager
-def evidence(page, name: str) -> Iterator[None]:
-    """Keep a screenshot when what follows fails, and print where."""
-    try:
-        yield
-    except BaseException:
-        path = Path(tempfile.mkdtemp(prefix="mlops-browser-")) / f"{name}.png"
-        page.screenshot(path=path, full_page=True)
-        print(f"screenshot: {path}")
-        raise
 
 
 def in_mode(page, *modes: str) -> None:

@@ -2,14 +2,12 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from executor import NOTEBOOKS
-from lab import KERNEL_IS_IDLE, Lab, running_lab
+from lab import KERNEL_IS_IDLE, Lab, evidence, running_lab
 from processes import wait_for_no_scorers
 
 from mlops_course.core.workspace import HOME_VARIABLE
@@ -80,18 +78,6 @@ def page(browser, lab):
         opened.wait_for_function(KERNEL_IS_IDLE)
     yield opened
     opened.close()
-
-
-@contextmanager
-def evidence(page, name: str) -> Iterator[None]:
-    """Keep a screenshot when what follows fails, and print where."""
-    try:
-        yield
-    except BaseException:
-        path = Path(tempfile.mkdtemp(prefix="mlops-browser-")) / f"{name}.png"
-        page.screenshot(path=path, full_page=True)
-        print(f"screenshot: {path}")
-        raise
 
 
 def press(page, name: str) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ START_SECONDS = 90
 KERNEL_IS_IDLE = """
 () => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"
 """
+
+
+@contextmanager
+def evidence(page, name: str) -> Iterator[None]:
+    """Keep a screenshot when what follows fails, and print where."""
+    try:
+        yield
+    except BaseException:
+        path = Path(tempfile.mkdtemp(prefix="mlops-browser-")) / f"{name}.png"
+        page.screenshot(path=path, full_page=True)
+        print(f"screenshot: {path}")
+        raise
 
 
 @dataclass(frozen=True)
